@@ -16,11 +16,11 @@ import json
 import os
 import sys
 
-from directory_forms import digest, guid, guid_bytes, ldif_line, sid_bytes
+from directory_forms import digest, guid
+from forest import ldif_entry, prepared_forest
 from quickstart_cases import build
 from quickstart_devices import (
     BASE,
-    CONFIGURATION,
     CONTAINER,
     DOMAIN_SID,
     NOW,
@@ -72,66 +72,16 @@ def users_page():
     return page("users(id,displayName,userPrincipalName,onPremisesSecurityIdentifier)", items)
 
 
-# Octet attributes that tools print in base64 even where the octets happen to be ASCII.
-ALWAYS_BASE64 = {"msDS-DeviceID", "msDS-CloudAnchor", "msDS-ComputerSID", "objectGUID", "objectSid",
-                 "nTSecurityDescriptor"}
-
-
-def ldif_entry(dn, attributes, fold=True, plain=()):
-    lines = [ldif_line("dn", dn.encode(), fold=fold)]
-    for name, values in attributes:
-        for value in values:
-            value = value.encode() if isinstance(value, str) else value
-            lines.append(ldif_line(name, value, name in ALWAYS_BASE64 and name not in plain, fold))
-    return "".join(lines) + "\n"
-
-
 def directory(q):
-    def object_guid(label):
-        return ("objectGUID", [guid_bytes(guid(SEED, f"{label}/objectGUID"))])
-
-    drs = f"CN=Device Registration Configuration,CN=Services,{CONFIGURATION}"
-    services = f"CN=Device Registration Services,{drs}"
+    users = [
+        (key, name, rid, account, [("adminCount", ["1"])] if key == "alex" else [])
+        for key, name, rid, account in USERS if account
+    ]
     out = [
         "version: 1\n",
         "# The forest contoso.com as the quickstart finds it: prepared for device writeback, with\n",
         "# devices of the cloud, devices AD FS registered itself, and some that need a person.\n\n",
-        ldif_entry(BASE, [("objectClass", ["top", "domain", "domainDNS"]), ("dc", ["contoso"]),
-                          object_guid("domain"), ("objectSid", [sid_bytes(DOMAIN_SID)])]),
-        ldif_entry(f"CN=Users,{BASE}", [("objectClass", ["top", "container"]), ("cn", ["Users"]),
-                                        object_guid("users")]),
-        "# The people. Alex is protected (adminCount), Administrator has a well-known RID.\n",
-    ]
-    for key, name, rid, account in USERS:
-        if account:
-            admin = [("adminCount", ["1"])] if key == "alex" else []
-            out.append(ldif_entry(
-                f"CN={account},CN=Users,{BASE}",
-                [("objectClass", ["top", "person", "organizationalPerson", "user"]), ("cn", [account]),
-                 ("displayName", [name]), ("sAMAccountName", [account]), object_guid(f"user/{key}"),
-                 ("objectSid", [sid_bytes(f"{DOMAIN_SID}-{rid}")]), *admin]))
-    out += [
-        ldif_entry(CONFIGURATION, [("objectClass", ["top", "configuration"]), ("cn", ["Configuration"]),
-                                   object_guid("configuration")]),
-        ldif_entry(f"CN=Services,{CONFIGURATION}",
-                   [("objectClass", ["top", "container"]), ("cn", ["Services"]), object_guid("services")]),
-        ldif_entry(drs, [("objectClass", ["top", "container"]),
-                         ("cn", ["Device Registration Configuration"]), object_guid("drs")]),
-        "# Which tenant the forest belongs to.\n",
-        ldif_entry(f"CN=62a0ff2e-97b9-4513-943f-0d221bd30080,{drs}",
-                   [("objectClass", ["top", "leaf", "connectionPoint", "serviceConnectionPoint"]),
-                    ("cn", ["62a0ff2e-97b9-4513-943f-0d221bd30080"]),
-                    ("keywords", ["azureADName:contoso.com", f"azureADId:{TENANT_ID}"]),
-                    object_guid("scp")]),
-        ldif_entry(services, [("objectClass", ["top", "msDS-DeviceRegistrationServiceContainer"]),
-                              ("cn", ["Device Registration Services"]), object_guid("drs services")]),
-        ldif_entry(CONTAINER, [("objectClass", ["top", "msDS-DeviceContainer"]),
-                               ("cn", ["RegisteredDevices"]), object_guid("container")]),
-        ldif_entry(f"CN=DeviceRegistrationService,{services}",
-                   [("objectClass", ["top", "msDS-DeviceRegistrationService"]),
-                    ("cn", ["DeviceRegistrationService"]), ("msDS-DeviceLocation", [CONTAINER]),
-                    ("msDS-IsEnabled", ["TRUE"]), ("msDS-RegistrationQuota", ["10"]),
-                    ("msDS-MaximumRegistrationInactivityPeriod", ["90"]), object_guid("drs service")]),
+        *prepared_forest(SEED, BASE, DOMAIN_SID, TENANT_ID, CONTAINER, users),
         "# The devices.\n",
     ]
     order = sorted(q.objects, key=lambda row: digest(SEED, f"ldif/{row[0]}"))

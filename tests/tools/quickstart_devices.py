@@ -26,7 +26,6 @@ from directory_forms import (
 SEED = "quickstart"
 NOW = "2026-06-01T08:00:00Z"
 BASE = "DC=contoso,DC=com"
-CONFIGURATION = f"CN=Configuration,{BASE}"
 CONTAINER = f"CN=RegisteredDevices,{BASE}"
 DOMAIN_SID = "S-1-5-21-1463870531-2902573317-874120969"
 FOREIGN_SID = "S-1-5-21-3071955222-1120348745-2650073914"

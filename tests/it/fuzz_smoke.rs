@@ -2,6 +2,11 @@
 //!
 //! The same octets every time: a failure here is found again. `DEVICE_WRITEBACK_FUZZ_ROUNDS`
 //! sets the number of mutations for each target.
+#![allow(
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail like tests"
+)]
 
 use std::fs;
 use std::path::Path;

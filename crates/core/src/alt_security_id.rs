@@ -273,3 +273,148 @@ fn decode_key_hash(text: &[u8]) -> Option<[u8; 32]> {
     let len = STANDARD.decode_slice(text, &mut buffer).ok()?;
     buffer.get(..len)?.try_into().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TEXT: &str = "X509:<SHA1-TP-PUBKEY>D09A73223D16855752C5E820A70540BA6450103E\
+                        fAEQj2hW5Ox+vjZP9wx5rOLbJypnn7SVJ8aw+GVD42Y=";
+    const HASH: &str = "fAEQj2hW5Ox+vjZP9wx5rOLbJypnn7SVJ8aw+GVD42Y=";
+
+    fn graph_key(text: &str) -> String {
+        STANDARD.encode(
+            text.encode_utf16()
+                .flat_map(u16::to_le_bytes)
+                .collect::<Vec<_>>(),
+        )
+    }
+
+    #[test]
+    fn published_value() {
+        let id = AltSecurityId::parse(TEXT).unwrap();
+        assert_eq!(id.as_str(), TEXT);
+        assert_eq!(id.as_str().len(), 105);
+        assert_eq!(id.thumbprint()[..4], [0xd0, 0x9a, 0x73, 0x22]);
+        assert_eq!(STANDARD.encode(id.key_hash()), HASH);
+        assert_eq!(AltSecurityId::from_graph_key(&id.to_graph_key()), Ok(id));
+    }
+
+    #[test]
+    fn letter_case_is_kept_and_compared() {
+        let upper = AltSecurityId::parse(TEXT).unwrap();
+        let lower = AltSecurityId::parse(&TEXT.replace("D09A", "d09a")).unwrap();
+        assert!(lower.as_str().contains(">d09a73"));
+        assert_eq!(lower.thumbprint(), upper.thumbprint());
+        assert_ne!(lower, upper);
+        assert!(AltSecurityId::parse(&TEXT.to_lowercase()).is_err());
+    }
+
+    #[test]
+    fn plus_between_the_parts_is_dropped() {
+        let with_plus = TEXT.replace("103EfAEQ", "103E+fAEQ");
+        assert_eq!(AltSecurityId::parse(&with_plus), AltSecurityId::parse(TEXT));
+        assert_eq!(
+            AltSecurityId::from_graph_key(&graph_key(&with_plus)),
+            AltSecurityId::parse(TEXT)
+        );
+        // A hash that starts with a plus sign keeps it.
+        let plus_hash = TEXT.replace("103EfAEQ", "103E+AEQ");
+        assert_eq!(
+            AltSecurityId::parse(&plus_hash).unwrap().as_str(),
+            plus_hash
+        );
+        let both = TEXT.replace("103EfAEQ", "103E++AEQ");
+        assert_eq!(AltSecurityId::parse(&both).unwrap().as_str(), plus_hash);
+        assert!(AltSecurityId::parse(&TEXT.replace("103E", "103E++")).is_err());
+    }
+
+    #[test]
+    fn malformed_text_is_refused() {
+        for text in [
+            String::new(),
+            "X509:<SHA1-TP-PUBKEY>".to_owned(),
+            "X509:<UPN>adele@contoso.com".to_owned(),
+            TEXT.to_lowercase(),
+            format!(" {TEXT}"),
+            format!("{TEXT} "),
+            format!("{TEXT}\0"),
+            format!("\u{feff}{TEXT}"),
+            TEXT.replace('=', ""),
+            TEXT.replace("D09A", "G09A"),
+            TEXT.replace("D09A", "D0é"),
+            TEXT.replace("GVD", "-VD"),
+            // Bits beyond the 32 octets that are not zero.
+            TEXT.replace("42Y=", "42Z="),
+            // 33 and 31 octets.
+            TEXT.replace("42Y=", "42YA"),
+            TEXT.replace("42Y=", "4w=="),
+        ] {
+            assert!(AltSecurityId::parse(&text).is_err(), "{text}");
+            assert!(
+                AltSecurityId::from_graph_key(&graph_key(&text)).is_err(),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn graph_keys_in_every_base64() {
+        let id = AltSecurityId::parse(TEXT).unwrap();
+        let key = id.to_graph_key();
+        for key in [
+            key.clone(),
+            key.trim_end_matches('=').to_owned(),
+            key.replace('+', "-").replace('/', "_"),
+        ] {
+            assert_eq!(AltSecurityId::from_graph_key(&key), Ok(id.clone()));
+        }
+    }
+
+    #[test]
+    fn other_graph_keys_are_refused_with_the_cause() {
+        let message = |key: &str| AltSecurityId::from_graph_key(key).unwrap_err().to_string();
+        assert!(message("!").ends_with("is not base64"));
+        assert!(message(&STANDARD.encode("X50")).ends_with("odd number of octets"));
+        assert!(message(&STANDARD.encode(TEXT)).contains("odd number of octets"));
+        assert!(message(&STANDARD.encode("X509")).contains("cannot have"));
+        assert!(message(&graph_key("é")).contains("cannot have"));
+        assert!(message(&graph_key("X509:<UPN>x")).contains("is not a device certificate"));
+        assert!(message(&"A".repeat(100_000)).contains("longer than"));
+        assert!(message("").contains("does not start with"));
+    }
+
+    #[test]
+    fn json_is_text() {
+        let id = AltSecurityId::parse(TEXT).unwrap();
+        let json = serde_json::to_string(&id).unwrap();
+        assert_eq!(json, format!("\"{TEXT}\""));
+        assert_eq!(serde_json::from_str::<AltSecurityId>(&json).unwrap(), id);
+    }
+
+    proptest! {
+        #[test]
+        fn round_trips(thumbprint: [u8; 20], key_hash: [u8; 32], separator in "\\+?") {
+            let digits: String = thumbprint.iter().map(|octet| format!("{octet:02X}")).collect();
+            let hash = STANDARD.encode(key_hash);
+            let id =
+                AltSecurityId::parse(&format!("X509:<SHA1-TP-PUBKEY>{digits}{separator}{hash}"))
+                    .unwrap();
+            prop_assert_eq!(id.as_str().len(), 105);
+            prop_assert_eq!(id.thumbprint(), thumbprint);
+            prop_assert_eq!(id.key_hash(), key_hash);
+            prop_assert_eq!(AltSecurityId::from_graph_key(&id.to_graph_key()), Ok(id));
+        }
+
+        #[test]
+        fn never_panics(text: String, octets: Vec<u8>) {
+            let _ = AltSecurityId::parse(&text);
+            let _ = AltSecurityId::from_graph_key(&text);
+            let _ = AltSecurityId::from_graph_key(&STANDARD.encode(&octets));
+            let _ = AltSecurityId::from_graph_key(&graph_key(&text));
+            let _ = AltSecurityId::from_certificate(&octets);
+        }
+    }
+}

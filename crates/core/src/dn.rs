@@ -114,10 +114,13 @@ impl Dn {
     /// Text that is the same for equal names and different for others: the printed form in lower
     /// case. Itself a name that parses to an equal one.
     pub fn normalized(&self) -> String {
-        let mut out = String::new();
-        // Writing to a string does not fail.
-        let _ = self.write(&mut out, true);
-        out
+        let mut text = self.to_string();
+        if text.is_ascii() {
+            text.make_ascii_lowercase();
+            text
+        } else {
+            folded(&text).collect()
+        }
     }
 
     /// Whether the object is the loser of a replication conflict, which Active Directory renames
@@ -128,16 +131,6 @@ impl Dn {
                 .rsplit_once("\nCNF:")
                 .is_some_and(|(_, guid)| Guid::parse(guid).is_ok())
         })
-    }
-
-    fn write(&self, out: &mut impl fmt::Write, lower: bool) -> fmt::Result {
-        for (at, rdn) in self.rdns.iter().enumerate() {
-            if at > 0 {
-                out.write_char(',')?;
-            }
-            rdn.write(out, lower)?;
-        }
-        Ok(())
     }
 }
 
@@ -166,32 +159,17 @@ impl Rdn {
     fn avas(&self) -> impl Iterator<Item = &Ava> {
         std::iter::once(&self.first).chain(&self.more)
     }
-
-    fn write(&self, out: &mut impl fmt::Write, lower: bool) -> fmt::Result {
-        for (at, ava) in self.avas().enumerate() {
-            if at > 0 {
-                out.write_char('+')?;
-            }
-            if lower {
-                for character in folded(&ava.kind) {
-                    out.write_char(character)?;
-                }
-                out.write_char('=')?;
-                let value: String = folded(&ava.value).collect();
-                write_value(out, &value, ava.is_ber)?;
-            } else {
-                out.write_str(&ava.kind)?;
-                out.write_char('=')?;
-                write_value(out, &ava.value, ava.is_ber)?;
-            }
-        }
-        Ok(())
-    }
 }
 
 impl fmt::Display for Dn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.write(f, false)
+        for (at, rdn) in self.rdns.iter().enumerate() {
+            if at > 0 {
+                f.write_str(",")?;
+            }
+            fmt::Display::fmt(rdn, f)?;
+        }
+        Ok(())
     }
 }
 
@@ -203,7 +181,15 @@ impl fmt::Debug for Dn {
 
 impl fmt::Display for Rdn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.write(f, false)
+        for (at, ava) in self.avas().enumerate() {
+            if at > 0 {
+                f.write_str("+")?;
+            }
+            f.write_str(&ava.kind)?;
+            f.write_str("=")?;
+            write_value(f, &ava.value, ava.is_ber)?;
+        }
+        Ok(())
     }
 }
 
@@ -320,24 +306,32 @@ fn eq_folded(a: &str, b: &str) -> bool {
 
 /// Writes a value with the escapes that [RFC 4514] 2.4 demands; control characters as hex pairs,
 /// as Active Directory does.
-fn write_value(out: &mut impl fmt::Write, value: &str, is_ber: bool) -> fmt::Result {
+fn write_value(f: &mut fmt::Formatter<'_>, value: &str, is_ber: bool) -> fmt::Result {
     if is_ber {
-        return out.write_str(value);
+        return f.write_str(value);
     }
     let last = value.len().wrapping_sub(1);
-    for (at, character) in value.char_indices() {
-        match character {
-            '"' | '+' | ',' | ';' | '<' | '>' | '\\' => {
-                out.write_char('\\')?;
-                out.write_char(character)?;
-            }
-            ' ' if at == 0 || at == last => out.write_str("\\ ")?,
-            '#' if at == 0 => out.write_str("\\#")?,
-            '\0'..='\u{1f}' | '\u{7f}' => write!(out, "\\{:02X}", u32::from(character))?,
-            _ => out.write_char(character)?,
+    // What needs no escape is written in one piece.
+    let mut rest = value;
+    for (at, octet) in value.bytes().enumerate() {
+        let is_space_at_end = octet == b' ' && (at == 0 || at == last);
+        let is_special = b"\"+,;<>\\".contains(&octet) || (octet == b'#' && at == 0);
+        let is_control = octet.is_ascii_control();
+        if !(is_space_at_end || is_special || is_control) {
+            continue;
         }
+        let Some((plain, tail)) = rest.split_at_checked(rest.len() - (value.len() - at)) else {
+            return Err(fmt::Error);
+        };
+        f.write_str(plain)?;
+        if is_control {
+            write!(f, "\\{octet:02X}")?;
+        } else {
+            write!(f, "\\{}", char::from(octet))?;
+        }
+        rest = tail.get(1..).unwrap_or_default();
     }
-    Ok(())
+    f.write_str(rest)
 }
 
 #[cfg(test)]

@@ -99,3 +99,69 @@ impl FromStr for DnBinary {
         Self::parse(text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn digits_are_counted_and_printed_in_upper_case() {
+        let value = DnBinary::parse("b:8:00ffaB12:cn=x,dc=contoso,dc=com").unwrap();
+        assert_eq!(value.data(), [0x00, 0xff, 0xab, 0x12]);
+        assert_eq!(*value.dn(), Dn::parse("CN=x,DC=contoso,DC=com").unwrap());
+        assert_eq!(value.to_string(), "B:8:00FFAB12:CN=x,DC=contoso,DC=com");
+        let empty = DnBinary::new([], Dn::EMPTY);
+        assert_eq!(empty.to_string(), "B:0::");
+        assert_eq!("B:0::".parse(), Ok(empty));
+    }
+
+    #[test]
+    fn colons_in_the_name_are_part_of_it() {
+        let value = DnBinary::parse("B:2:7F:CN=a:b,DC=c").unwrap();
+        assert_eq!(value.dn().rdn().unwrap().value(), "a:b");
+    }
+
+    #[test]
+    fn malformed_text_is_refused() {
+        for text in [
+            "",
+            "B",
+            "B:",
+            "B:2",
+            "B:2:00",
+            "S:2:00:CN=x",
+            "B:4:00:CN=x",
+            "B:2:0000:CN=x",
+            "B:1:0:CN=x",
+            "B:2:0g:CN=x",
+            "B:+2:00:CN=x",
+            "B:-2:00:CN=x",
+            "B::00:CN=x",
+            "B:99999999999999999999:00:CN=x",
+            "B:2:é:CN=x",
+            "B:2:00:x",
+        ] {
+            assert!(DnBinary::parse(text).is_err(), "{text}");
+        }
+        assert_eq!(
+            DnBinary::parse("B:2:00:x").unwrap_err().to_string(),
+            "invalid DN-Binary value: its distinguished name \"x\" has \"x\" where an attribute \
+             type and = are expected"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn round_trips(data: Vec<u8>, name in "[a-zA-Z0-9 ,:é]{1,12}") {
+            let value = DnBinary::new(data, Dn::EMPTY.child("CN", &name));
+            prop_assert_eq!(DnBinary::parse(&value.to_string()), Ok(value));
+        }
+
+        #[test]
+        fn never_panics(text in "B:[0-9]{0,2}:[0-9a-fg]{0,4}:.{0,4}|.{0,12}") {
+            let _ = DnBinary::parse(&text);
+        }
+    }
+}

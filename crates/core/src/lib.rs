@@ -1,6 +1,7 @@
 //! Pure core of device-writeback.
 
 pub mod alt_security_id;
+pub mod apply;
 pub mod attributes;
 pub mod boolean;
 pub mod cloud_anchor;

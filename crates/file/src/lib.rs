@@ -1,0 +1,1 @@
+//! File source, LDIF directory and file-based state.

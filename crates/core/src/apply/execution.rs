@@ -183,6 +183,13 @@ impl Execution {
         }
     }
 
+    /// Instead of an answer to a write: the connection was lost, nobody knows whether it took effect. The object is read.
+    pub fn uncertain(&mut self) -> Progress {
+        self.stage = Stage::Settle;
+        self.refused = None;
+        Progress::Next(Request::Read(target(&self.change)))
+    }
+
     fn write(&mut self, operation: Operation) -> Request {
         self.operation = Some(operation.clone());
         Request::Write(operation)
@@ -274,12 +281,21 @@ impl Execution {
         let Some(object) = object else {
             return match self.change.action {
                 Action::Delete => done(true),
+                Action::Create if refused.is_none() => {
+                    ended(Verdict::Retry, "the write did not take effect", None)
+                }
                 _ => ended(Verdict::Stale, "the object is gone", refused),
             };
         };
         match self.compare(object) {
             Seen::InTarget if self.change.action != Action::Delete => done(settling),
             Seen::Foreign(what) => ended(Verdict::Stale, what, refused),
+            _ if settling && refused.is_none() && (self.change.action == Action::Delete) => {
+                ended(Verdict::Retry, "the delete did not take effect", None)
+            }
+            Seen::AsPlanned if settling && refused.is_none() => {
+                ended(Verdict::Retry, "the write did not take effect", None)
+            }
             _ if settling => ended(
                 Verdict::Stale,
                 "the object is not what the plan saw",

@@ -306,7 +306,8 @@ impl Planner {
         self.into_plan()
     }
 
-    pub(super) fn judge(&self) -> Judge<'_> {
+    /// The judge of this run, for explanations: it knows the principals that were looked up so far.
+    pub fn judge(&self) -> Judge<'_> {
         Judge {
             rules: &self.setup.rules,
             forest: &self.setup.forest,

@@ -12,6 +12,7 @@ use device_writeback_core::alt_security_id::AltSecurityId;
 use device_writeback_core::dn::Dn;
 use device_writeback_core::dn_binary::DnBinary;
 use device_writeback_core::error::InvalidValue;
+use device_writeback_core::graph::{BadRecord, CloudItem, CloudUser, Element, Reader, Resource};
 use device_writeback_core::ldif::{self, Body, Record};
 
 /// A named target.
@@ -36,6 +37,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "dn_binary",
         run: dn_binary,
+    },
+    Target {
+        name: "graph_page",
+        run: graph_page,
     },
     Target {
         name: "ldif",
@@ -83,6 +88,51 @@ pub fn dn_binary(input: &[u8]) {
         return;
     };
     round_trip(text, DnBinary::parse);
+}
+
+/// Graph JSON: devices and users, whatever the pieces it arrives in.
+pub fn graph_page(input: &[u8]) {
+    graph_records::<CloudItem>(input);
+    graph_records::<Result<CloudUser, BadRecord>>(input);
+}
+
+/// The records do not depend on where the network cuts the input.
+fn graph_records<R: Resource + Debug + PartialEq>(input: &[u8]) {
+    let whole = graph_read::<R>(&[input]);
+    let limit = u64::try_from(input.len()).unwrap_or(u64::MAX);
+    let offsets: Vec<u64> = whole.0.iter().map(|element| element.offset).collect();
+    assert!(offsets.is_sorted_by(|a, b| a < b), "{offsets:?}");
+    assert!(offsets.iter().all(|&offset| offset < limit), "{offsets:?}");
+    // Each piece may cost a look at the whole record again: small ones only for small inputs.
+    let size = if input.len() < 100 { 1 } else { 97 };
+    let pieces: Vec<&[u8]> = input.chunks(size).collect();
+    assert_eq!(graph_read::<R>(&pieces), whole, "in pieces of {size}");
+}
+
+/// Every record, whether something stopped the reading, and the links.
+type GraphRead<R> = (Vec<Element<R>>, bool, bool, bool);
+
+fn graph_read<R: Resource>(pieces: &[&[u8]]) -> GraphRead<R> {
+    let mut reader = Reader::<R>::new();
+    let mut elements = Vec::new();
+    let mut read = 0;
+    // `None` stands for the end.
+    for piece in pieces.iter().map(Some).chain([None]) {
+        match piece {
+            Some(piece) => reader.push(piece),
+            None => reader.end(),
+        }
+        read += piece.map_or(0, |piece| piece.len());
+        while let Some(element) = reader.next_record() {
+            elements.push(element);
+            assert!(elements.len() <= read, "more records than octets");
+        }
+    }
+    if let Some(problem) = reader.problem() {
+        one_line(&problem);
+    }
+    let links = (reader.has_next_link(), reader.has_delta_link());
+    (elements, reader.problem().is_some(), links.0, links.1)
 }
 
 /// LDIF: records, their printed form, comments.

@@ -52,6 +52,9 @@ pub struct Element<R> {
 /// A record larger than this ends the reading: no device comes near it.
 const LARGEST_RECORD: usize = 16 << 20;
 
+/// U+FEFF in UTF-8: some editors put it at the start of a file.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// Between top-level values.
@@ -112,9 +115,6 @@ impl<R: Resource> Reader<R> {
         self.base = self.base.saturating_add(self.at as u64);
         self.at = 0;
         self.buffer.extend_from_slice(bytes);
-        if self.base == 0 && self.buffer.starts_with(b"\xEF\xBB\xBF") {
-            self.at = 3;
-        }
     }
 
     /// Says that no further piece will come.
@@ -207,6 +207,18 @@ impl<R: Resource> Reader<R> {
                 Step::Again
             }
             Some(b'{') => self.object(),
+            Some(0xEF) if self.offset() == 0 && self.rest().starts_with(BYTE_ORDER_MARK) => {
+                self.at += BYTE_ORDER_MARK.len();
+                Step::Again
+            }
+            // The mark may come in pieces.
+            Some(0xEF)
+                if self.offset() == 0
+                    && !self.ended
+                    && BYTE_ORDER_MARK.starts_with(self.rest()) =>
+            {
+                Step::NeedMore
+            }
             Some(0xFF | 0xFE) if self.offset() == 0 => {
                 self.stop("the input is UTF-16; save it as UTF-8")
             }
@@ -338,6 +350,8 @@ impl<R: Resource> Reader<R> {
             Some(_) => {
                 let offset = self.offset();
                 match value_length(self.rest()) {
+                    // A stray bracket or colon is no value: nothing can be stepped over.
+                    Some(0) => self.stop("a member of the list is no JSON"),
                     Some(length) if length < self.rest().len() || self.ended => {
                         self.at += length;
                         let record = R::unreadable(BadRecord {

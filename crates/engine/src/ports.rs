@@ -12,7 +12,9 @@ use device_writeback_core::dn::Dn;
 use device_writeback_core::filetime::FileTime;
 use device_writeback_core::graph::CloudRecord;
 use device_writeback_core::guid::{DeviceId, ObjectGuid, ObjectId, TenantId};
-use device_writeback_core::plan::{Action, CloudKey, Completeness, DirectoryKey, History, Octets, Provenance};
+use device_writeback_core::plan::{
+    Action, CloudKey, Completeness, DirectoryKey, History, Octets, Provenance,
+};
 use device_writeback_core::rules::{PrincipalFacts, Reason};
 use device_writeback_core::schema::Attribute;
 use device_writeback_core::sid::Sid;
@@ -22,13 +24,16 @@ use crate::error::Error;
 /// Where devices come from.
 pub trait CloudSource: Send + Sync {
     /// A reading in progress.
-    type Import: CloudImport;
+    type Import: CloudImport + 'static;
 
     /// Begins a complete reading of the source.
     fn import(&self) -> impl Future<Output = Result<Self::Import, Error>> + Send;
 
     /// Reads these records again; a record that is no longer there is left out of the answer.
-    fn reread(&self, keys: &[CloudKey]) -> impl Future<Output = Result<Vec<CloudRecord>, Error>> + Send;
+    fn reread(
+        &self,
+        keys: &[CloudKey],
+    ) -> impl Future<Output = Result<Vec<CloudRecord>, Error>> + Send;
 
     /// Where the record of that sequence number stands, for people: a file and a position, a page.
     fn locate(&self, sequence: u64) -> String;
@@ -37,7 +42,8 @@ pub trait CloudSource: Send + Sync {
 /// A reading of the source in progress.
 pub trait CloudImport: Send {
     /// The next page of records, in any number; `None` at the end.
-    fn next_page(&mut self) -> impl Future<Output = Result<Option<Vec<CloudRecord>>, Error>> + Send;
+    fn next_page(&mut self)
+    -> impl Future<Output = Result<Option<Vec<CloudRecord>>, Error>> + Send;
 
     /// How complete the reading was; asked after the end.
     fn completeness(&self) -> Completeness;
@@ -65,7 +71,7 @@ pub struct DirectoryFacts {
 /// Where devices are written.
 pub trait Directory: Send + Sync {
     /// A reading in progress.
-    type Import: DirectoryImport;
+    type Import: DirectoryImport + 'static;
 
     /// Looks at the directory.
     fn facts(&self) -> impl Future<Output = Result<DirectoryFacts, Error>> + Send;
@@ -74,7 +80,10 @@ pub trait Directory: Send + Sync {
     fn import(&self) -> impl Future<Output = Result<Self::Import, Error>> + Send;
 
     /// What the forest says about these SIDs, in the same order.
-    fn principals(&self, sids: &[Sid]) -> impl Future<Output = Result<Vec<PrincipalFacts>, Error>> + Send;
+    fn principals(
+        &self,
+        sids: &[Sid],
+    ) -> impl Future<Output = Result<Vec<PrincipalFacts>, Error>> + Send;
 
     /// Reads these objects again, each with the device it was asked for; an object that is gone is left out.
     fn reread(
@@ -83,10 +92,16 @@ pub trait Directory: Send + Sync {
     ) -> impl Future<Output = Result<Vec<(DeviceId, DirectoryObject)>, Error>> + Send;
 
     /// Reads one object by GUID, or by DN where there is no GUID.
-    fn read(&self, target: &Target) -> impl Future<Output = Result<Option<DirectoryObject>, Error>> + Send;
+    fn read(
+        &self,
+        target: &Target,
+    ) -> impl Future<Output = Result<Option<DirectoryObject>, Error>> + Send;
 
     /// Performs one write. A refusal of the directory is a result, not an error; an error means that nobody knows what happened.
-    fn write(&self, operation: &Operation) -> impl Future<Output = Result<OperationResult, Error>> + Send;
+    fn write(
+        &self,
+        operation: &Operation,
+    ) -> impl Future<Output = Result<OperationResult, Error>> + Send;
 
     /// Makes the writes since the last commit last. Until then no outcome counts; a directory that makes every write last
     /// at once has nothing to do.
@@ -101,13 +116,18 @@ pub trait Directory: Send + Sync {
 /// A reading of the directory in progress.
 pub trait DirectoryImport: Send {
     /// The next page of objects, in any number; `None` at the end.
-    fn next_page(&mut self) -> impl Future<Output = Result<Option<Vec<DirectoryObject>>, Error>> + Send;
+    fn next_page(
+        &mut self,
+    ) -> impl Future<Output = Result<Option<Vec<DirectoryObject>>, Error>> + Send;
 }
 
 /// What is remembered between runs. Losing it costs a full run and never a delete.
 pub trait StateStore: Send + Sync {
     /// What is known of these devices, in the same order.
-    fn provenance(&self, devices: &[DeviceId]) -> impl Future<Output = Result<Vec<Provenance>, Error>> + Send;
+    fn provenance(
+        &self,
+        devices: &[DeviceId],
+    ) -> impl Future<Output = Result<Vec<Provenance>, Error>> + Send;
 
     /// Retirements of the 24 hours before `now`, and the number of our objects as of the last full import.
     fn history(&self, now: FileTime) -> impl Future<Output = Result<History, Error>> + Send;
@@ -116,16 +136,28 @@ pub trait StateStore: Send + Sync {
     fn begin_run(&self, run: &RunStart) -> impl Future<Output = Result<u64, Error>> + Send;
 
     /// Makes these entries last, before any of their operations is sent. Retirements count from here.
-    fn journal(&self, run: u64, entries: &[JournalEntry]) -> impl Future<Output = Result<(), Error>> + Send;
+    fn journal(
+        &self,
+        run: u64,
+        entries: &[JournalEntry],
+    ) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// What became of the changes; called after the directory's commit.
-    fn outcomes(&self, run: u64, outcomes: &[JournalOutcome]) -> impl Future<Output = Result<(), Error>> + Send;
+    fn outcomes(
+        &self,
+        run: u64,
+        outcomes: &[JournalOutcome],
+    ) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Remembers what a reading of both sides has shown, and ends the run if there was one.
     fn end_run(&self, end: RunEnd) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Whether a permission to exceed the limits was used before for the plan of that digest; marks it used.
-    fn use_override(&self, digest: [u8; 32], now: FileTime) -> impl Future<Output = Result<bool, Error>> + Send;
+    fn use_override(
+        &self,
+        digest: [u8; 32],
+        now: FileTime,
+    ) -> impl Future<Output = Result<bool, Error>> + Send;
 }
 
 /// The head of a run in the journal.

@@ -1,0 +1,480 @@
+//! The loop around the planner: both imports at once, then what is unresolved, then the plan.
+
+use std::pin::Pin;
+
+use device_writeback_core::directory::DirectoryObject;
+use device_writeback_core::filetime::FileTime;
+use device_writeback_core::graph::CloudRecord;
+use device_writeback_core::guid::{DeviceId, ObjectId, TenantId};
+use device_writeback_core::plan::{
+    Completeness, DirectoryKey, Expected, History, Identity, Limits, Plan, PlanError, Planner,
+    Refusal, Setup, Spool, Unresolved, VerifyError,
+};
+use device_writeback_core::rules::{Forest, Principals, Reason, Rules};
+use futures_util::future::{Either, Future, select};
+
+use crate::control::{Control, Stage};
+use crate::error::{Error, ErrorKind};
+use crate::explain::Watch;
+use crate::ports::{
+    CloudImport, CloudSource, Directory, DirectoryFacts, DirectoryImport, RunEnd, StateStore,
+};
+use crate::report::Report;
+
+/// What a run is about, besides its ports.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// Whose devices.
+    pub tenant_id: TenantId,
+    /// Name of the source, carried in plans.
+    pub source_id: String,
+    /// Name of the directory, carried in plans.
+    pub directory_id: String,
+    /// The rules.
+    pub rules: Rules,
+    /// The limits.
+    pub limits: Limits,
+    /// Now: the engine has no clock.
+    pub now: FileTime,
+    /// Take over marked objects that the source has never known.
+    pub take_over: bool,
+    /// How many records a side the planner keeps whole.
+    pub keep_whole: usize,
+}
+
+impl Options {
+    /// Options with default rules and limits.
+    pub fn new(tenant_id: TenantId, now: FileTime) -> Self {
+        Self {
+            tenant_id,
+            source_id: String::new(),
+            directory_id: String::new(),
+            rules: Rules::default(),
+            limits: Limits::default(),
+            now,
+            take_over: false,
+            keep_whole: 5_000,
+        }
+    }
+
+    /// The options of a configuration.
+    pub fn from_config(config: &crate::config::Config, now: FileTime) -> Self {
+        Self {
+            source_id: config.source.id.clone(),
+            directory_id: config.directory.id.clone(),
+            rules: config.rules.clone(),
+            limits: config.limits.clone(),
+            ..Self::new(config.tenant_id, now)
+        }
+    }
+}
+
+/// A source, a directory and a state, and what is to be done with them.
+#[derive(Debug)]
+pub struct Engine<S, D, T> {
+    pub(crate) source: S,
+    pub(crate) directory: D,
+    pub(crate) state: T,
+    pub(crate) options: Options,
+}
+
+/// A plan with what its making has shown.
+#[derive(Debug)]
+pub struct Planned {
+    /// The plan.
+    pub plan: Plan,
+    /// What happened before, as the limits see it.
+    pub history: History,
+    /// What the directory said about itself.
+    pub facts: DirectoryFacts,
+    pub(crate) learned: Learned,
+}
+
+impl Planned {
+    /// Checks the limits without giving permission.
+    ///
+    /// # Errors
+    /// The limit that trips.
+    pub fn check_limits(&self, limits: &Limits) -> Result<(), Refusal> {
+        self.plan.check_limits(limits, &self.history)
+    }
+}
+
+/// What a reading of both sides has shown, for the state.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Learned {
+    pub(crate) known: Vec<(DeviceId, ObjectId)>,
+    pub(crate) our_objects: Option<u64>,
+    pub(crate) waiting: Vec<DeviceId>,
+}
+
+/// How a whole run ended.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SyncEnd {
+    /// A limit refused the plan: nothing was written.
+    Refused(Box<Plan>, Refusal),
+    /// The plan was carried out, as far as the report says.
+    Applied(Box<Plan>, Report),
+}
+
+impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
+    /// An engine over three ports.
+    pub fn new(source: S, directory: D, state: T, options: Options) -> Self {
+        Self {
+            source,
+            directory,
+            state,
+            options,
+        }
+    }
+
+    /// The options.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The source.
+    pub fn source(&self) -> &S {
+        &self.source
+    }
+
+    /// The directory.
+    pub fn directory(&self) -> &D {
+        &self.directory
+    }
+
+    /// Reads both sides and says what would be done. Writes nothing, not even to the state.
+    ///
+    /// # Errors
+    /// The first port that fails; [`ErrorKind::Cancelled`].
+    pub async fn plan(&self, spool: Box<dyn Spool>, control: &Control) -> Result<Planned, Error> {
+        self.plan_watching(spool, control, &mut Watch::nothing())
+            .await
+    }
+
+    /// Plans, checks the limits, applies and reports: what a timer runs.
+    ///
+    /// # Errors
+    /// As [`Engine::plan`] and [`Engine::apply`].
+    pub async fn sync(&self, spool: Box<dyn Spool>, control: &Control) -> Result<SyncEnd, Error> {
+        let planned = self.plan(spool, control).await?;
+        let Planned {
+            plan,
+            history,
+            learned,
+            ..
+        } = planned;
+        match plan.approve(&self.options.limits, &history, None) {
+            Err(refused) => {
+                let (plan, refusal) = *refused;
+                Ok(SyncEnd::Refused(Box::new(plan), refusal))
+            }
+            Ok(approved) => {
+                let report = self.carry_out(&approved, learned, control).await?;
+                Ok(SyncEnd::Applied(Box::new(approved.into_plan()), report))
+            }
+        }
+    }
+
+    /// Checks that a saved plan may be applied here and now; the limits are another check ([`Plan::approve`] with
+    /// [`Engine::history`]).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`] says what does not fit.
+    pub async fn verify(&self, plan: &Plan) -> Result<(), Error> {
+        let facts = self.directory.facts().await?;
+        let forest = self.forest(&facts);
+        let identity = self.identity(&facts);
+        let mut principals = Principals::new();
+        let sids = plan.sids_to_look_up(&forest).map_err(plan_error)?;
+        for chunk in sids.chunks(500) {
+            for (sid, facts) in chunk.iter().zip(self.directory.principals(chunk).await?) {
+                principals.insert(*sid, facts);
+            }
+        }
+        let expected = Expected {
+            identity: &identity,
+            rules: &self.options.rules,
+            forest: &forest,
+            principals: &principals,
+            limits: &self.options.limits,
+            now: self.options.now,
+        };
+        plan.verify(&expected).map_err(|error| match error {
+            VerifyError::Plan(error) => plan_error(error),
+            other => Error::new(ErrorKind::Refused, other.to_string()),
+        })
+    }
+
+    /// What happened before, as the limits see it.
+    ///
+    /// # Errors
+    /// The state's.
+    pub async fn history(&self) -> Result<History, Error> {
+        self.state.history(self.options.now).await
+    }
+
+    /// Marks a permission to exceed the limits as used.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`] when it was used before; the state's.
+    pub async fn use_override(&self, digest: [u8; 32]) -> Result<(), Error> {
+        if self.state.use_override(digest, self.options.now).await? {
+            return Err(Error::new(
+                ErrorKind::Refused,
+                "the permission to exceed the limits was used before for this very plan",
+            )
+            .with_remedy("make a new plan and look at it"));
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn plan_watching(
+        &self,
+        spool: Box<dyn Spool>,
+        control: &Control,
+        watch: &mut Watch,
+    ) -> Result<Planned, Error> {
+        let facts = self.directory.facts().await?;
+        let history = self.history().await?;
+        let mut key = [0; 16];
+        getrandom::fill(&mut key).map_err(|error| {
+            Error::new(
+                ErrorKind::Internal,
+                "drawing a random key for the run's digests failed",
+            )
+            .with_source(error.to_string())
+        })?;
+        let options = &self.options;
+        let mut setup = Setup::new(
+            self.identity(&facts),
+            options.rules.clone(),
+            self.forest(&facts),
+            options.now,
+            key,
+        );
+        setup.take_over = options.take_over;
+        setup.keep_whole = options.keep_whole;
+        let mut planner = Planner::new(setup, spool);
+        self.read_both(&mut planner, control, watch).await?;
+        self.resolve(&mut planner, control).await?;
+        watch.judge(&planner);
+        let mut known: Vec<_> = planner.known_devices().collect();
+        known.sort_unstable();
+        let plan = planner.finish().map_err(plan_error)?;
+        let full = *plan.source_completeness() == Completeness::Full
+            && *plan.directory_completeness() == Completeness::Full;
+        let learned = Learned {
+            known,
+            our_objects: full.then_some(plan.summary().our_objects),
+            waiting: plan
+                .held()
+                .iter()
+                .filter(|held| held.code == Reason::HeldGrace)
+                .filter_map(|held| held.device_id)
+                .collect(),
+        };
+        Ok(Planned {
+            plan,
+            history,
+            facts,
+            learned,
+        })
+    }
+
+    async fn read_both(
+        &self,
+        planner: &mut Planner,
+        control: &Control,
+        watch: &mut Watch,
+    ) -> Result<(), Error> {
+        let (mut records, mut objects) = (0_u64, 0_u64);
+        let mut cloud = Some(pull_cloud(self.source.import().await?));
+        let mut directory = Some(pull_directory(self.directory.import().await?));
+        loop {
+            control.check()?;
+            let next = match (cloud.take(), directory.take()) {
+                (None, None) => return Ok(()),
+                (Some(left), None) => Either::Left(left.await),
+                (None, Some(right)) => Either::Right(right.await),
+                (Some(left), Some(right)) => match select(left, right).await {
+                    Either::Left((done, rest)) => {
+                        directory = Some(rest);
+                        Either::Left(done)
+                    }
+                    Either::Right((done, rest)) => {
+                        cloud = Some(rest);
+                        Either::Right(done)
+                    }
+                },
+            };
+            match next {
+                Either::Left((import, page)) => match page? {
+                    None => planner.end_cloud(import.completeness()),
+                    Some(page) => {
+                        records += page.len() as u64;
+                        self.feed_cloud(planner, page, watch).await?;
+                        control.progress(Stage::Source, records, None);
+                        cloud = Some(pull_cloud(import));
+                    }
+                },
+                Either::Right((import, page)) => match page? {
+                    None => planner.end_directory(Completeness::Full),
+                    Some(page) => {
+                        objects += page.len() as u64;
+                        for object in page {
+                            watch.see_directory(&object);
+                            planner.directory(object);
+                        }
+                        control.progress(Stage::Directory, objects, None);
+                        directory = Some(pull_directory(import));
+                    }
+                },
+            }
+        }
+    }
+
+    async fn feed_cloud(
+        &self,
+        planner: &mut Planner,
+        page: Vec<CloudRecord>,
+        watch: &mut Watch,
+    ) -> Result<(), Error> {
+        let mut sids = Vec::new();
+        for record in &page {
+            sids.append(&mut planner.sids_to_look_up(record));
+        }
+        sids.sort_unstable();
+        sids.dedup();
+        if !sids.is_empty() {
+            for (sid, facts) in sids.iter().zip(self.directory.principals(&sids).await?) {
+                planner.principal(*sid, facts);
+            }
+        }
+        for record in page {
+            watch.see_cloud(&record);
+            planner.cloud(record);
+        }
+        Ok(())
+    }
+
+    async fn resolve(&self, planner: &mut Planner, control: &Control) -> Result<(), Error> {
+        let mut done = 0_u64;
+        loop {
+            control.check()?;
+            let open = planner.unresolved().map_err(plan_error)?;
+            if open.is_empty() {
+                return Ok(());
+            }
+            let Unresolved {
+                provenance,
+                cloud,
+                directory,
+                ..
+            } = open;
+            if !provenance.is_empty() {
+                let answers = self.state.provenance(&provenance).await?;
+                for (device, answer) in provenance.iter().zip(answers) {
+                    planner.answer_provenance(*device, answer);
+                }
+                continue;
+            }
+            let asked: Vec<DeviceId> = cloud
+                .iter()
+                .map(|key| key.device_id)
+                .chain(directory.iter().map(|key| key.device_id))
+                .collect();
+            if !cloud.is_empty() {
+                for record in self.source.reread(&cloud).await? {
+                    planner.resolve_cloud(record).map_err(plan_error)?;
+                }
+            }
+            if !directory.is_empty() {
+                for (device, object) in self.reread_directory(&directory).await? {
+                    planner
+                        .resolve_directory(device, object)
+                        .map_err(plan_error)?;
+                }
+            }
+            // Whatever was asked for and did not come is gone; the planner ignores devices that are settled.
+            for device in asked {
+                planner.resolve_vanished(device).map_err(plan_error)?;
+                done += 1;
+            }
+            control.progress(Stage::Resolve, done, None);
+        }
+    }
+
+    async fn reread_directory(
+        &self,
+        keys: &[DirectoryKey],
+    ) -> Result<Vec<(DeviceId, DirectoryObject)>, Error> {
+        self.directory.reread(keys).await
+    }
+
+    fn identity(&self, facts: &DirectoryFacts) -> Identity {
+        Identity {
+            tenant_id: self.options.tenant_id,
+            source_id: self.options.source_id.clone(),
+            directory_id: self.options.directory_id.clone(),
+            domain_guid: facts.domain_guid,
+            container: facts.container.clone(),
+        }
+    }
+
+    fn forest(&self, facts: &DirectoryFacts) -> Forest {
+        let mut forest = Forest::new(facts.schema);
+        forest.domain_sids = facts.domain_sids.clone();
+        forest.inactivity_days = facts.inactivity_days;
+        forest
+    }
+
+    pub(crate) fn run_end(&self, run: Option<u64>, learned: Learned) -> RunEnd {
+        let Learned {
+            known,
+            our_objects,
+            waiting,
+        } = learned;
+        RunEnd {
+            run,
+            time: self.options.now,
+            tenant_id: self.options.tenant_id,
+            known,
+            our_objects,
+            waiting,
+        }
+    }
+}
+
+pub(crate) fn plan_error(error: PlanError) -> Error {
+    let kind = match &error {
+        PlanError::Document(_) => ErrorKind::Data,
+        _ => ErrorKind::Internal,
+    };
+    let message = error.to_string();
+    match error {
+        PlanError::Spool(source) => Error::new(kind, message)
+            .with_remedy("make room where temporary files lie (TMPDIR)")
+            .with_source(source),
+        _ => Error::new(kind, message),
+    }
+}
+
+type Pulled<I, P> = Pin<Box<dyn Future<Output = (I, Result<Option<Vec<P>>, Error>)> + Send>>;
+
+/// A future that owns its import can wait beside the other side's without being dropped half-way.
+fn pull_cloud<I: CloudImport + 'static>(mut import: I) -> Pulled<I, CloudRecord> {
+    Box::pin(async move {
+        let page = import.next_page().await;
+        (import, page)
+    })
+}
+
+fn pull_directory<I: DirectoryImport + 'static>(mut import: I) -> Pulled<I, DirectoryObject> {
+    Box::pin(async move {
+        let page = import.next_page().await;
+        (import, page)
+    })
+}

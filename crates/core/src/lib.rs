@@ -14,6 +14,7 @@ pub mod graph;
 pub mod guid;
 pub mod ldif;
 pub mod plan;
+pub mod render;
 pub mod rules;
 pub mod schema;
 pub mod sid;

@@ -92,7 +92,7 @@ pub struct RenderOptions {
     pub max_changes: Option<usize>,
     /// Text: the objects' names and marks with each change, and every skipped device with its sentence. Default off.
     pub verbose: bool,
-    /// Text and HTML: what the limits said ([`Plan::check_limits`]); `None`, the default, when nobody asked them.
+    /// All but JSON: what the limits said ([`Plan::check_limits`]); `None`, the default, when nobody asked them.
     pub limits: Option<Result<(), Refusal>>,
 }
 
@@ -147,7 +147,7 @@ pub fn render(
     let result = match format {
         Format::Text => text::render(plan, options, out),
         Format::Json => json::render(plan, out),
-        Format::Ldif => ldif::render(plan, out),
+        Format::Ldif => ldif::render(plan, options, out),
         Format::Html => html::render(plan, options, out),
     };
     result.map_err(|failure| match failure {
@@ -224,7 +224,11 @@ fn retirements(plan: &Plan) -> String {
         Some(tenths) => format!(" ({}.{} %)", tenths / 10, tenths % 10),
         None => String::new(),
     };
-    format!("{} of {} objects of ours{share}", grouped(count), grouped(ours))
+    format!(
+        "{} of {} objects of ours{share}",
+        grouped(count),
+        grouped(ours)
+    )
 }
 
 fn profile(profile: Profile) -> &'static str {
@@ -249,7 +253,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use crate::plan::{AttributeChange, Change, Octets, meaning};
+use crate::plan::{AttributeChange, Octets, meaning};
 use crate::schema::{Attribute, Syntax};
 
 /// A value's text, not escaped yet.
@@ -38,11 +38,6 @@ pub(super) fn shown(attribute: Attribute, value: &[u8]) -> Shown {
             meaning,
         },
     }
-}
-
-/// The name by which people know the device, if the change brings or takes one.
-pub(super) fn name(change: &Change) -> Option<String> {
-    change.display_name()
 }
 
 /// The values of an attribute that go, that come, and how many stay.

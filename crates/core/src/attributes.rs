@@ -7,6 +7,7 @@ use crate::boolean::parse_ldap_boolean;
 use crate::cloud_anchor;
 use crate::dn_binary::DnBinary;
 use crate::error::InvalidValue;
+use crate::filetime::FileTime;
 use crate::schema::{Attribute, Equality, Syntax};
 use crate::sid::Sid;
 
@@ -246,6 +247,10 @@ where
 
 /// A decimal number of an LDAP integer syntax.
 pub fn parse_number(value: &[u8]) -> Option<i64> {
+    // LDAP writes no sign before a positive number ([RFC 4517] 3.3.16).
+    if value.starts_with(b"+") {
+        return None;
+    }
     std::str::from_utf8(value).ok()?.parse().ok()
 }
 
@@ -319,6 +324,7 @@ pub fn validate_meaning(attribute: Attribute, value: &[u8]) -> Result<(), Invali
         _ => match attribute.schema().equality {
             Equality::Sid => Sid::decode_either(value).map(drop),
             Equality::CloudAnchor => cloud_anchor::decode(value).map(drop),
+            Equality::Raised => FileTime::parse_ticks(value).map(drop),
             _ => Ok(()),
         },
     }

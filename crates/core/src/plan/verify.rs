@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::change::{Action, AttributeChange, Change};
-use super::document::{Identity, Plan};
+use super::document::{Completeness, Identity, Plan};
 use super::limits::Limits;
 use super::{PlanError, hex};
 use crate::attributes::{AttributeMask, validate_meaning};
@@ -13,7 +13,7 @@ use crate::directory::device_dn;
 use crate::filetime::FileTime;
 use crate::guid::DeviceId;
 use crate::rules::{
-    Adopt, Forest, Judge, Principals, ReasonKind, Rules, SidVerdict, judge_sid, needs_look_up,
+    Adopt, Forest, Judge, Principals, Reason, Retire, Rules, SidVerdict, judge_sid, needs_look_up,
 };
 use crate::schema::{Attribute, Equality};
 use crate::sid::Sid;
@@ -95,6 +95,7 @@ impl Plan {
                 ));
             }
             verify_change(&change, expected, managed)
+                .and_then(|()| verify_reason(&change, expected, self.source_completeness()))
                 .map_err(|what| VerifyError::change(&change, what))?;
         }
         Ok(())
@@ -192,9 +193,6 @@ fn verify_change(
     expected: &Expected<'_>,
     managed: AttributeMask,
 ) -> Result<(), String> {
-    if change.reason.kind() != ReasonKind::Change {
-        return Err(format!("{} is no reason for a change", change.reason));
-    }
     if !change.dn.is_child_of(&expected.identity.container) {
         return Err(format!(
             "{} is no direct child of {}",
@@ -214,7 +212,13 @@ fn verify_change(
             }
         }
         (Action::Create, Some(_)) => return Err("a new object has no mark yet".into()),
-        (Action::Update, None) if expected.rules.adopt == Adopt::SameDeviceId => {}
+        // An adoption puts the mark on the object; without that it would be a write to somebody else's.
+        (Action::Update, None)
+            if expected.rules.adopt == Adopt::SameDeviceId
+                && change.reason == Reason::Adopted
+                && change
+                    .attribute(Attribute::CloudAnchor)
+                    .is_some_and(|anchor| anchor.old.is_empty()) => {}
         (_, None) => return Err("the object carries no mark of ours".into()),
         (_, Some(mark)) => {
             cloud_anchor::decode(mark.as_ref()).map(drop).or_else(|_| {
@@ -257,8 +261,55 @@ fn verify_change(
                 .iter()
                 .any(|value| value.0 == ldap_boolean(false))
         });
-    if change.action == Action::Disable && !disables {
-        return Err("it is called a disable and does not disable".into());
+    match change.action {
+        Action::Disable if !disables => Err("it is called a disable and does not disable".into()),
+        // A disable under another name would not be counted.
+        Action::Update if disables && change.reason != Reason::Adopted => {
+            Err("it is called an update and disables".into())
+        }
+        Action::Delete
+            if change.attribute(Attribute::KeyCredentialLink).is_some()
+                && !expected.rules.delete_objects_with_keys =>
+        {
+            Err("the object holds a key, and rules.delete_objects_with_keys is not set".into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether these rules know this reason for that action.
+fn verify_reason(
+    change: &Change,
+    expected: &Expected<'_>,
+    source: &Completeness,
+) -> Result<(), String> {
+    let rules = expected.rules;
+    let policy = match change.reason {
+        Reason::GoneAbsent | Reason::GoneRemoved => Some(rules.gone),
+        Reason::OutOfScope => Some(rules.out_of_scope),
+        _ => None,
+    };
+    let fits = match (change.action, change.reason) {
+        (Action::Create, reason) => reason == Reason::NewDevice,
+        (Action::Update, Reason::AttributesDiffer) => true,
+        (Action::Update, reason) => reason == Reason::Adopted && change.mark.is_none(),
+        (Action::Disable, Reason::DisabledInCloud | Reason::SoftDeleted) => true,
+        (Action::Disable, _) => {
+            matches!(policy, Some(Retire::Disable | Retire::DisableThenDelete))
+        }
+        (Action::Delete, Reason::GraceOver) => {
+            [rules.gone, rules.out_of_scope].contains(&Retire::DisableThenDelete)
+        }
+        (Action::Delete, _) => policy == Some(Retire::Delete),
+    };
+    if !fits {
+        return Err(format!(
+            "{} is no reason for it under these rules",
+            change.reason
+        ));
+    }
+    if change.reason == Reason::GoneAbsent && *source != Completeness::Full {
+        return Err("only a complete reading of the source shows that a device is absent".into());
     }
     Ok(())
 }
@@ -298,6 +349,9 @@ fn verify_attribute(
         validate_meaning(*name, value.as_ref()).map_err(|error| error.to_string())?;
     }
     match name {
+        Attribute::DeviceId if change.action != Action::Create => {
+            return Err("the device id of an object is never changed".into());
+        }
         Attribute::DeviceId
             if new
                 .iter()
@@ -306,6 +360,9 @@ fn verify_attribute(
             return Err("the value is another device's id".into());
         }
         Attribute::CloudAnchor => {
+            if old.first() != change.mark.as_ref() {
+                return Err("the old value is not the mark that the change asserts".into());
+            }
             let anchors = new
                 .iter()
                 .map(|value| cloud_anchor::decode(value.as_ref()).ok());

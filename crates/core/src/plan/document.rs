@@ -436,7 +436,8 @@ pub(crate) mod hex {
 
     pub(crate) fn decode(text: &str) -> Option<[u8; 32]> {
         let bytes = text.as_bytes();
-        if bytes.len() != 64 {
+        // `from_str_radix` would take a sign for a digit.
+        if bytes.len() != 64 || !bytes.iter().all(u8::is_ascii_hexdigit) {
             return None;
         }
         let mut out = [0; 32];

@@ -211,7 +211,8 @@ impl Plan {
 /// The whole number of objects that a share allows; a share outside of 0 to 1, or no number, allows nothing.
 fn share(ours: u64, share: f64) -> u64 {
     if (0.0..=1.0).contains(&share) {
-        (ours as f64 * share).floor() as u64
+        // 0.29 of 100 is 28.999999999999996 to a computer and 29 to everybody else.
+        (ours as f64 * share + 1e-6).floor() as u64
     } else {
         0
     }

@@ -75,6 +75,8 @@ impl Judge<'_> {
         }
         if self.rules.stale == Stale::Hold
             && let Some(days) = self.forest.inactivity_days
+            // 0 switches the cleaning up off.
+            && days != 0
             && self.older_than(&device.approximate_last_sign_in, days)
         {
             return Verdict::Stale;

@@ -5,6 +5,7 @@ use std::fmt;
 use super::operation::{Operation, Target, mark_for_deletion, operations, target};
 use super::result::{OperationResult, ResultCode};
 use crate::attributes::{parse_number, same_meaning};
+use crate::boolean::ldap_boolean;
 use crate::directory::DirectoryObject;
 use crate::plan::{Action, AttributeChange, Change, Octets};
 use crate::schema::{Attribute, Equality, Syntax};
@@ -240,8 +241,20 @@ impl Execution {
                 None,
             );
         }
-        // A first try that was cut short has disabled the object already.
+        // A first try that was cut short has disabled the object already; nothing of ours enables one that goes.
         let enabled = values(object, Attribute::IsEnabled);
+        let on = Octets::from(ldap_boolean(true));
+        let was_on = self
+            .change
+            .attribute(Attribute::IsEnabled)
+            .is_some_and(|change| change.old.contains(&on));
+        if enabled.contains(&on) && !was_on {
+            return ended(
+                Verdict::Stale,
+                "somebody enabled the object since the plan was made",
+                None,
+            );
+        }
         let operation = mark_for_deletion(&self.change, &enabled);
         self.stage = Stage::Write;
         Progress::Next(self.write(operation))
@@ -271,6 +284,15 @@ impl Execution {
                 self.refused = Some(result);
                 Progress::Next(Request::Read(target(&self.change)))
             }
+            // Servers disagree on how to refuse a second value of a single-valued attribute.
+            Verdict::Failed
+                if result.code == ResultCode::CONSTRAINT_VIOLATION
+                    && matches!(self.change.action, Action::Update | Action::Disable) =>
+            {
+                self.stage = Stage::Settle;
+                self.refused = Some(result);
+                Progress::Next(Request::Read(target(&self.change)))
+            }
             verdict => ended(verdict, "", Some(result)),
         }
     }
@@ -295,6 +317,13 @@ impl Execution {
             }
             Seen::AsPlanned if settling && refused.is_none() => {
                 ended(Verdict::Retry, "the write did not take effect", None)
+            }
+            Seen::AsPlanned
+                if refused
+                    .as_ref()
+                    .is_some_and(|result| result.code == ResultCode::CONSTRAINT_VIOLATION) =>
+            {
+                ended(Verdict::Failed, "", refused)
             }
             _ if settling => ended(
                 Verdict::Stale,

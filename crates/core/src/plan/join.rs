@@ -77,6 +77,8 @@ pub(super) enum Event {
     Deleted,
     SoftDeleted,
     Bad,
+    /// Alive without a valid device id; the flag is its `accountEnabled`.
+    Nameless(Known),
 }
 
 /// What is to be done about a device, before its full records are at hand.
@@ -138,8 +140,9 @@ pub(super) struct Terms<'a> {
     pub(super) odd_names: &'a HashMap<DeviceId, u64>,
     /// First halves of the ids of devices that share an alternative id with another.
     pub(super) shared_alt_ids: &'a HashSet<u64>,
-    /// Both imports prove absence.
     pub(super) absence: Absence,
+    /// A part of the directory was not read: an object may exist that nobody saw.
+    pub(super) directory_incomplete: bool,
     pub(super) adopt: bool,
     /// Whether the last sign-in is managed, and how many seconds newer it must be.
     pub(super) raise_after: Option<u32>,
@@ -150,8 +153,10 @@ pub(super) struct Terms<'a> {
 pub(super) enum Absence {
     /// The import was of chosen devices only.
     MeansNothing,
-    /// The import was meant to be complete and is not.
+    /// Everything was read, but some record does not say whose it is.
     Unproven,
+    /// A part was not read: even a removal may be answered by a record that nobody saw.
+    Unread,
     /// The device is gone.
     Proves,
 }
@@ -174,26 +179,48 @@ pub(super) fn half(device: DeviceId) -> u64 {
     u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
-/// Ids of devices that share an alternative id. `pairs` are (hash of the alternative id, [`half`] of the device id).
-pub(super) fn shared(pairs: &mut Vec<(u64, u64)>) -> HashSet<u64> {
-    pairs.sort_unstable();
-    pairs.dedup();
+/// An alternative id that somebody has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct AltId {
+    /// Hash of the alternative id.
+    pub(super) hash: u64,
+    /// [`half`] of the device id.
+    pub(super) device: u64,
+    /// Sequence number of the cloud record, [`AltId::DIRECTORY`] for an object of the directory.
+    pub(super) sequence: u64,
+}
+
+impl AltId {
+    pub(super) const DIRECTORY: u64 = u64::MAX;
+}
+
+/// Ids of devices that share an alternative id; what superseded records said counts no more.
+pub(super) fn shared(mut ids: Vec<AltId>, cloud: &[CloudEntry]) -> HashSet<u64> {
+    let superseded: HashSet<u64> = cloud
+        .iter()
+        .filter(|entry| entry.kind == CloudKind::Superseded)
+        .map(|entry| entry.sequence)
+        .collect();
+    if !superseded.is_empty() {
+        ids.retain(|id| id.sequence == AltId::DIRECTORY || !superseded.contains(&id.sequence));
+    }
+    ids.sort_unstable();
+    ids.dedup_by_key(|id| (id.hash, id.device));
     let mut shared = HashSet::new();
-    for chunk in pairs.chunk_by(|left, right| left.0 == right.0) {
+    for chunk in ids.chunk_by(|left, right| left.hash == right.hash) {
         if chunk.len() > 1 {
-            shared.extend(chunk.iter().map(|pair| pair.1));
+            shared.extend(chunk.iter().map(|id| id.device));
         }
     }
     shared
 }
 
-/// Sorts both sides and merges them.
+/// Sorts both sides and merges them; [`supersede`] comes first.
 pub(super) fn join(
     cloud: &mut [CloudEntry],
     directory: &mut [DirectoryEntry],
     terms: &Terms<'_>,
 ) -> Joined {
-    supersede(cloud, terms.events);
     cloud.sort_unstable_by_key(|entry| (entry.device, entry.sequence));
     directory.sort_unstable_by_key(|entry| (entry.device, entry.sequence));
     let mut joined = Joined::default();
@@ -228,9 +255,13 @@ pub(super) fn join(
 }
 
 /// Of several records of one object only the last counts, and a removal that came later than all of them ends them.
-fn supersede(cloud: &mut [CloudEntry], events: &HashMap<ObjectId, (u64, Event)>) {
+pub(super) fn supersede(cloud: &mut [CloudEntry], events: &HashMap<ObjectId, (u64, Event)>) {
     let mut order: Vec<(u64, u32)> = Vec::with_capacity(cloud.len());
     for (index, entry) in cloud.iter().enumerate() {
+        // A bad record may have a device id and no object id: it speaks for that device only.
+        if entry.object.is_nil() {
+            continue;
+        }
         let [a, b, c, d, e, f, g, h, ..] = entry.object.guid().to_bytes();
         // Half of the id finds the few that may be equal; a full comparison follows.
         order.push((
@@ -291,10 +322,15 @@ impl Joined {
         let mut live = records
             .iter()
             .filter(|entry| !matches!(entry.kind, CloudKind::Superseded | CloudKind::SoftDeleted));
-        let soft_deleted = records
+        let mut soft_deleted = records
             .iter()
             .rev()
-            .find(|entry| entry.kind == CloudKind::SoftDeleted);
+            .filter(|entry| entry.kind == CloudKind::SoftDeleted)
+            .peekable();
+        let last_soft_deleted = soft_deleted.peek().copied();
+        let soft_deleted = soft_deleted
+            .find(|entry| objects.iter().any(|object| object.anchor == entry.object))
+            .or(last_soft_deleted);
         // A live record speaks for the device; a soft-deleted one with the same id is an earlier registration.
         let record = match (live.next(), live.next()) {
             (Some(_), Some(second)) => {
@@ -319,11 +355,8 @@ impl Joined {
         }
         match objects {
             [] => self.absent(device, record, terms),
-            [object] if object.conflict_name => {
-                self.remark(device, Reason::ReplicationConflict, record, Some(object));
-            }
-            [object] if object.ours => self.ours(*object, record, terms),
-            [object] => self.foreign(*object, record, terms),
+            [object] if object.ours && !object.conflict_name => self.ours(*object, record, terms),
+            [object] if !object.conflict_name => self.foreign(*object, record, terms),
             several => {
                 let conflict = several.iter().find(|object| object.conflict_name);
                 // Objects that are all foreign are nobody's problem until a device of ours wants the id.
@@ -335,11 +368,14 @@ impl Joined {
                         None => Reason::DuplicateInDirectory,
                     };
                     self.remark(device, reason, record, conflict.or(several.last()));
+                } else {
+                    self.absent(device, record, terms);
                 }
             }
         }
     }
 
+    /// No object that counts has the device's id.
     fn absent(&mut self, device: DeviceId, record: Option<&CloudEntry>, terms: &Terms<'_>) {
         let Some(record) = record else { return };
         match record.kind {
@@ -352,6 +388,8 @@ impl Joined {
                         cloud: Some(record.sequence),
                         directory: Some(*taken),
                     });
+                } else if terms.directory_incomplete {
+                    self.remark(device, Reason::HeldIncomplete, Some(record), None);
                 } else if terms.shared_alt_ids.contains(&half(device)) {
                     self.remark(
                         device,
@@ -441,6 +479,18 @@ impl Joined {
                 named: true,
                 disabled_in_cloud: record.enabled == Known::No,
             }),
+            // A removal counts for the object that it names; another registration of the device may be alive.
+            CloudKind::SoftDeleted
+                if record.object != object.anchor && terms.absence == Absence::MeansNothing =>
+            {
+                self.remark(device, Reason::SoftDeletedUnwritten, Some(record), None);
+            }
+            CloudKind::SoftDeleted
+                if terms.absence == Absence::Unread
+                    || (record.object != object.anchor && terms.absence == Absence::Unproven) =>
+            {
+                self.remark(device, Reason::HeldIncomplete, Some(record), Some(&object));
+            }
             CloudKind::SoftDeleted => self.candidates.push(Candidate {
                 entry: object,
                 reason: Reason::SoftDeleted,
@@ -450,7 +500,7 @@ impl Joined {
             CloudKind::Unusable => {
                 self.remark(device, Reason::HeldUnusable, Some(record), Some(&object));
                 match (record.enabled, object.enabled) {
-                    (Known::Yes, Known::No) => self.follow(true, &object, record),
+                    (Known::Yes, Known::No) => self.follow(true, &object),
                     _ => self.follow_disabled(&object, record),
                 }
             }
@@ -472,20 +522,30 @@ impl Joined {
             .get(&object.anchor)
             .filter(|_| object.anchor.guid() != Guid::NIL);
         let (reason, named) = match (event, terms.absence) {
-            (Some((_, Event::Deleted)), _) => (Reason::GoneRemoved, true),
-            (Some((_, Event::SoftDeleted)), _) => (Reason::SoftDeleted, true),
             (Some((sequence, Event::Bad)), _) => {
-                self.remarks.push(Remark {
-                    device: object.device,
-                    object: Some(object.anchor),
-                    reason: Reason::HeldBadRecord,
-                    cloud: Some(*sequence),
-                    directory: Some(object.sequence),
-                });
+                self.named_by_object_id(&object, Reason::HeldBadRecord, *sequence);
                 return;
             }
+            (Some((sequence, Event::Nameless(enabled))), _) => {
+                self.named_by_object_id(&object, Reason::HeldUnusable, *sequence);
+                let enabled = match (enabled, object.enabled) {
+                    (Known::Yes, Known::No) => true,
+                    (Known::No, Known::Yes | Known::Unknown) => false,
+                    _ => return,
+                };
+                self.follow(enabled, &object);
+                return;
+            }
+            (
+                Some((_, Event::Deleted)),
+                Absence::Proves | Absence::Unproven | Absence::MeansNothing,
+            ) => (Reason::GoneRemoved, true),
+            (
+                Some((_, Event::SoftDeleted)),
+                Absence::Proves | Absence::Unproven | Absence::MeansNothing,
+            ) => (Reason::SoftDeleted, true),
             (None, Absence::Proves) => (Reason::GoneAbsent, false),
-            (None, Absence::Unproven) => {
+            (None, Absence::Unproven) | (_, Absence::Unread) => {
                 self.remark(object.device, Reason::HeldIncomplete, None, Some(&object));
                 return;
             }
@@ -502,11 +562,22 @@ impl Joined {
     /// A device that was disabled in the cloud is disabled here at once, whatever else keeps its object from being written.
     fn follow_disabled(&mut self, object: &DirectoryEntry, record: &CloudEntry) {
         if record.enabled == Known::No && object.enabled != Known::No {
-            self.follow(false, object, record);
+            self.follow(false, object);
         }
     }
 
-    fn follow(&mut self, enabled: bool, object: &DirectoryEntry, record: &CloudEntry) {
+    /// The object's device is in no record that carries its device id, but one names its cloud object.
+    fn named_by_object_id(&mut self, object: &DirectoryEntry, reason: Reason, sequence: u64) {
+        self.remarks.push(Remark {
+            device: object.device,
+            object: Some(object.anchor),
+            reason,
+            cloud: Some(sequence),
+            directory: Some(object.sequence),
+        });
+    }
+
+    fn follow(&mut self, enabled: bool, object: &DirectoryEntry) {
         let reason = if enabled {
             Reason::AttributesDiffer
         } else {
@@ -517,7 +588,7 @@ impl Joined {
             reason,
             None,
             Some(object),
-            record.device,
+            object.device,
         );
     }
 
@@ -555,11 +626,12 @@ impl Joined {
     }
 }
 
-/// Whether a last sign-in of `cloud` raises the directory's; both in seconds since 1970, 0 for none.
+/// Whether a last sign-in of `cloud` raises the directory's; both in seconds since 1970, 0 for none. One that is equal
+/// raises nothing, even where the rules ask for no distance.
 pub(super) fn raises(directory: u32, cloud: u32, seconds: u32) -> bool {
     cloud != 0
         && (directory == 0
             || cloud
                 .checked_sub(directory)
-                .is_some_and(|newer| newer >= seconds))
+                .is_some_and(|newer| newer >= seconds.max(1)))
 }

@@ -1,12 +1,12 @@
 //! The planner: a state machine that is fed with pages of both sides and turns out a [`Plan`].
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use super::digest::Digester;
 use super::document::{Completeness, Identity, Plan};
 use super::join::{
-    Absence, Candidate, CloudEntry, CloudKind, DirectoryEntry, Event, Joined, Known, Remark, Terms,
-    Work, half, join, shared,
+    Absence, AltId, Candidate, CloudEntry, CloudKind, DirectoryEntry, Event, Joined, Known, Remark,
+    Terms, Work, half, join, shared, supersede,
 };
 use super::resolve::Open;
 use super::spool::Spool;
@@ -87,10 +87,12 @@ pub struct Planner {
     directory: Vec<DirectoryEntry>,
     /// Records that name an object id only; the latest of each.
     events: HashMap<ObjectId, (u64, Event)>,
+    cloud_fed: u64,
+    directory_fed: u64,
     bad_without_id: u64,
     bad: BTreeMap<u64, BadRecord>,
     nameless: Vec<Remark>,
-    alt_ids: Vec<(u64, u64)>,
+    alt_ids: Vec<AltId>,
     odd_names: HashMap<DeviceId, u64>,
     pub(super) odd_dns: HashMap<u64, Dn>,
     pub(super) whole_cloud: HashMap<u64, Box<CloudDevice>>,
@@ -115,6 +117,8 @@ impl Planner {
             cloud: Vec::new(),
             directory: Vec::new(),
             events: HashMap::new(),
+            cloud_fed: 0,
+            directory_fed: 0,
             bad_without_id: 0,
             bad: BTreeMap::new(),
             nameless: Vec::new(),
@@ -168,6 +172,7 @@ impl Planner {
     /// Feeds a record of the cloud side.
     pub fn cloud(&mut self, record: CloudRecord) {
         let CloudRecord { sequence, item } = record;
+        self.cloud_fed += 1;
         match item {
             CloudItem::Device(device) => self.cloud_device(sequence, device),
             CloudItem::Removed { id, reason } => {
@@ -202,15 +207,22 @@ impl Planner {
         }
     }
 
-    /// Feeds an object of the directory: any `msDS-Device`, ours or not.
+    /// Feeds an object of the directory: any `msDS-Device`, ours or not. One that does not lie directly under the container
+    /// is none of this run's business.
     pub fn directory(&mut self, object: DirectoryObject) {
+        if !object.dn.is_child_of(&self.setup.identity.container) {
+            return;
+        }
+        self.directory_fed += 1;
         let ours = object.is_marked();
         let sequence = object.sequence;
         let conflict_name = object.dn.is_replication_conflict();
+        // The device whose object would get this very name; a GUID in braces, say, is another name.
         let named = object
             .dn
             .rdn()
-            .and_then(|rdn| rdn.value().parse::<DeviceId>().ok());
+            .and_then(|rdn| rdn.value().parse::<DeviceId>().ok())
+            .filter(|name| object.dn == device_dn(*name, &self.setup.identity.container));
         let Ok(device) = object.device_id() else {
             if let Some(name) = named {
                 self.odd_names.insert(name, sequence);
@@ -227,16 +239,19 @@ impl Planner {
             }
             return;
         };
-        if named.is_some_and(|name| name != device) {
-            named.map(|name| self.odd_names.insert(name, sequence));
-        }
-        if named != Some(device) || object.dn != device_dn(device, &self.setup.identity.container) {
+        if named != Some(device) {
+            if let Some(name) = named {
+                self.odd_names.insert(name, sequence);
+            }
             self.odd_dns.insert(sequence, object.dn.clone());
         }
         if !ours {
             for value in object.values.values(Attribute::AltSecurityIdentities) {
-                self.alt_ids
-                    .push((self.digester.short(value), half(device)));
+                self.alt_ids.push(AltId {
+                    hash: self.digester.short(value),
+                    device: half(device),
+                    sequence: AltId::DIRECTORY,
+                });
             }
         }
         self.directory.push(DirectoryEntry {
@@ -321,10 +336,7 @@ impl Planner {
     }
 
     pub(super) fn cloud_counts(&self) -> (u64, u64) {
-        (
-            self.cloud.len() as u64 + self.events.len() as u64,
-            self.directory.len() as u64,
-        )
+        (self.cloud_fed, self.directory_fed)
     }
 
     /// Answers a question of [`Unresolved::provenance`].
@@ -339,19 +351,30 @@ impl Planner {
     /// # Errors
     /// [`PlanError::Spool`].
     pub fn resolve_cloud(&mut self, record: CloudRecord) -> Result<(), PlanError> {
-        if let CloudItem::Device(device) = record.item
-            && let Some(id) = device.device_id
-        {
-            self.with_open(id, |open| {
-                if open
-                    .cloud_key()
-                    .is_some_and(|(sequence, _)| sequence == record.sequence)
-                {
-                    open.cloud = Some(Ok(device));
+        let CloudRecord { sequence, item } = record;
+        let asked = |open: &Open| open.cloud_key().is_some_and(|(asked, _)| asked == sequence);
+        match item {
+            CloudItem::Device(device)
+                if device
+                    .device_id
+                    .and_then(|id| self.open.get(&id))
+                    .is_some_and(asked) =>
+            {
+                match device.device_id {
+                    Some(id) => self.with_open(id, |open| open.cloud = Some(Ok(device))),
+                    None => Ok(()),
                 }
-            })?;
+            }
+            // What was a device of that id is something else by now.
+            _ => {
+                let device = self
+                    .open
+                    .iter()
+                    .find(|(_, open)| asked(open))
+                    .map(|(device, _)| *device);
+                device.map_or(Ok(()), |device| self.resolve_vanished(device))
+            }
         }
-        Ok(())
     }
 
     /// Feeds a directory object again, as asked by [`Unresolved::directory`].
@@ -382,15 +405,18 @@ impl Planner {
             now: self.setup.now,
         };
         let scope = judge.scope(&device);
+        let enabled = match device.account_enabled {
+            Field::Value(enabled) => Some(enabled).into(),
+            Field::Null => Known::No,
+            Field::Absent => Known::Unknown,
+        };
         let Some(id) = scope.device_id else {
-            self.nameless.push(Remark {
-                device: DeviceId::from(Guid::NIL),
-                object: Some(device.id),
-                reason: Reason::NoDeviceId,
-                cloud: Some(sequence),
-                directory: None,
-            });
-            return;
+            // Only the mark of an object can tell whose record this is, as with a removal.
+            let event = match scope.verdict {
+                Verdict::SoftDeleted => Event::SoftDeleted,
+                _ => Event::Nameless(enabled),
+            };
+            return self.event(device.id, sequence, event);
         };
         let (kind, reason) = match scope.verdict {
             Verdict::InScope => (CloudKind::InScope, Reason::NewDevice),
@@ -412,7 +438,11 @@ impl Planner {
                 digest = self.digester.digest(&self.desired.values, self.setup.mask);
             }
             for value in self.desired.values.values(Attribute::AltSecurityIdentities) {
-                self.alt_ids.push((self.digester.short(value), half(id)));
+                self.alt_ids.push(AltId {
+                    hash: self.digester.short(value),
+                    device: half(id),
+                    sequence,
+                });
             }
         }
         self.cloud.push(CloudEntry {
@@ -423,11 +453,7 @@ impl Planner {
             last_logon: seconds(device.approximate_last_sign_in.value().copied()),
             kind,
             reason,
-            enabled: match device.account_enabled {
-                Field::Value(enabled) => Some(enabled).into(),
-                Field::Null => Known::No,
-                Field::Absent => Known::Unknown,
-            },
+            enabled,
             deviates,
         });
         if kind == CloudKind::InScope && self.whole_cloud.len() < self.setup.keep_whole {
@@ -458,10 +484,11 @@ impl Planner {
         let absence = match (&self.source, self.bad_without_id) {
             (Some(Completeness::Full), 0) => Absence::Proves,
             (Some(Completeness::Partial), _) => Absence::MeansNothing,
-            _ => Absence::Unproven,
+            (Some(Completeness::Full), _) => Absence::Unproven,
+            _ => Absence::Unread,
         };
-        let shared_alt_ids = shared(&mut self.alt_ids);
-        self.alt_ids = Vec::new();
+        supersede(&mut self.cloud, &self.events);
+        let shared_alt_ids = shared(std::mem::take(&mut self.alt_ids), &self.cloud);
         let raised = self
             .setup
             .mask
@@ -471,25 +498,35 @@ impl Planner {
             odd_names: &self.odd_names,
             shared_alt_ids: &shared_alt_ids,
             absence,
+            directory_incomplete: matches!(self.directory_end, Some(Completeness::Incomplete(_))),
             adopt: self.setup.rules.adopt == Adopt::SameDeviceId,
             raise_after: raised.then(|| raise_after(&self.setup.rules)),
         };
         let mut joined = join(&mut self.cloud, &mut self.directory, &terms);
         self.work = std::mem::take(&mut joined.work).into();
+        // An object with our mark is one of ours, readable or not.
+        joined.ours += self.nameless.len() as u64;
         joined.remarks.append(&mut self.nameless);
-        let mut held: Vec<u64> = joined
+        let held: HashSet<u64> = joined
             .remarks
             .iter()
-            .filter(|remark| remark.reason == Reason::HeldBadRecord)
+            .filter(|remark| matches!(remark.reason, Reason::HeldBadRecord | Reason::HeldUnusable))
             .filter_map(|remark| remark.cloud)
             .collect();
-        held.sort_unstable();
         for (id, (sequence, event)) in &self.events {
-            if *event == Event::Bad && held.binary_search(sequence).is_err() {
+            let reason = match event {
+                Event::Bad => Reason::BadRecordUnwritten,
+                Event::Nameless(_) => {
+                    joined.live += 1;
+                    Reason::NoDeviceId
+                }
+                Event::Deleted | Event::SoftDeleted => continue,
+            };
+            if !held.contains(sequence) {
                 joined.remarks.push(Remark {
                     device: DeviceId::from(Guid::NIL),
                     object: Some(*id),
-                    reason: Reason::BadRecordUnwritten,
+                    reason,
                     cloud: Some(*sequence),
                     directory: None,
                 });

@@ -99,6 +99,10 @@ impl Planner {
             }
         };
         let verdict = match verdict {
+            // The cloud disabled it, whatever the rules think of it: no limit holds that back.
+            Ok((Task::Disable, _)) if disabled_in_cloud => {
+                Ok((Task::Disable, Reason::DisabledInCloud))
+            }
             Ok((Task::Delete, _)) if entry.has_key && !rules.delete_objects_with_keys => {
                 Err(Some(Reason::HeldKey))
             }
@@ -237,6 +241,15 @@ impl Planner {
         if flag.is_some() && directory.is_some_and(|object| object.is_enabled() == flag) {
             return Outcome::Unchanged;
         }
+        // What spoke for deleting the object at the first reading may be gone at the second.
+        if work.task == Task::Delete
+            && directory.is_some_and(|object| {
+                (object.has_key() && !self.setup.rules.delete_objects_with_keys)
+                    || (work.reason == Reason::GraceOver && object.is_enabled() != Some(false))
+            })
+        {
+            return Outcome::Changing;
+        }
         let change = match (work.task, cloud, directory) {
             (Task::Create, Some(cloud), None) => self.create(work, cloud),
             (Task::Compare | Task::Adopt, Some(cloud), Some(object)) => {
@@ -329,14 +342,16 @@ impl Planner {
         object: &DirectoryObject,
     ) -> Option<AttributeChange> {
         let differs = if attribute.schema().equality == Equality::Raised {
-            let time = |value: Option<&[u8]>| {
-                seconds(value.and_then(|ticks| FileTime::parse_ticks(ticks).ok()))
-            };
-            raises(
+            let time =
+                |value: Option<&[u8]>| value.and_then(|ticks| FileTime::parse_ticks(ticks).ok());
+            let (old, new) = (
                 time(object.values.first(attribute)),
                 time(desired.values.first(attribute)),
-                raise_after(&self.setup.rules),
-            )
+            );
+            let days = i64::from(self.setup.rules.last_logon_min_days);
+            raises(seconds(old), seconds(new), raise_after(&self.setup.rules))
+                // Seconds are enough to find the few, ticks decide.
+                && old.is_none_or(|old| new.is_some_and(|new| new >= old.plus_days(days)))
         } else {
             canonical_set(attribute, desired.values.values(attribute))
                 != canonical_set(attribute, object.values.values(attribute))

@@ -4,11 +4,13 @@
 //! was read so far, [`parse_record`] reads one. Spans are kept so that a file can be changed in
 //! place without touching what did not change.
 
+mod content;
 mod reader;
 mod writer;
 
 use std::ops::Range;
 
+pub use content::{ContentLine, ContentReader};
 pub use reader::{Records, parse_all, parse_record, record_end};
 pub use writer::{write_attr, write_comment, write_record, write_version};
 

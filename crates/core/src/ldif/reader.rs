@@ -43,6 +43,16 @@ pub fn record_end(buffer: &[u8], at_eof: bool) -> Option<usize> {
 /// be in base64 because they are not ASCII are accepted, as many tools write them so.
 pub fn parse_record(record: &[u8]) -> Result<Option<Record>, LdifError> {
     let mut lines = Lines::new(record);
+    let Some(line) = dn_line(&mut lines)? else {
+        return Ok(None);
+    };
+    let (dn, dn_span) = (line.text()?, line.span);
+    let body = parse_body(&mut lines)?;
+    Ok(Some(Record { dn, dn_span, body }))
+}
+
+/// The `dn` line, with the `version` line before it checked; `None` without either.
+pub(super) fn dn_line<'a>(lines: &mut Lines<'a>) -> Result<Option<Line<'a>>, LdifError> {
     let Some(mut line) = lines.next_line()? else {
         return Ok(None);
     };
@@ -61,9 +71,7 @@ pub fn parse_record(record: &[u8]) -> Result<Option<Record>, LdifError> {
             "a record starts with \"dn\", not with {start}; ldapsearch leaves its own lines out with -LLL"
         )));
     }
-    let (dn, dn_span) = (line.text()?, line.span);
-    let body = parse_body(&mut lines)?;
-    Ok(Some(Record { dn, dn_span, body }))
+    Ok(Some(line))
 }
 
 /// Reads all records of a text that is in memory as a whole. After an error, reading continues
@@ -236,7 +244,7 @@ fn parse_mod_dn(lines: &mut Lines<'_>) -> Result<Body, LdifError> {
 }
 
 /// The lines of a record, put together from their folded parts.
-struct Lines<'a> {
+pub(super) struct Lines<'a> {
     record: &'a [u8],
     at: usize,
     /// Number of the physical line last read, counted from 1.
@@ -253,11 +261,20 @@ enum Progress {
 }
 
 /// `name: value`, or the `-` that ends a change, with an empty value.
-struct Line<'a> {
+pub(super) struct Line<'a> {
     number: usize,
     span: Range<usize>,
-    name: Cow<'a, str>,
+    pub(super) name: Cow<'a, str>,
     value: Cow<'a, [u8]>,
+}
+
+/// A line as it stands in the record, which may be folded.
+pub(super) struct Logical<'a> {
+    pub(super) number: usize,
+    span: Range<usize>,
+    /// The first physical line.
+    pub(super) first: &'a [u8],
+    pub(super) is_folded: bool,
 }
 
 impl Line<'_> {
@@ -268,7 +285,7 @@ impl Line<'_> {
         }
     }
 
-    fn text(&self) -> Result<String, LdifError> {
+    pub(super) fn text(&self) -> Result<String, LdifError> {
         match std::str::from_utf8(&self.value) {
             Ok(text) => Ok(text.to_owned()),
             Err(_) => Err(self.error(format!(
@@ -280,8 +297,19 @@ impl Line<'_> {
     }
 }
 
+impl<'a> Line<'a> {
+    pub(super) fn into_text(self) -> Result<Cow<'a, str>, LdifError> {
+        match self.value {
+            Cow::Borrowed(value) if let Ok(text) = std::str::from_utf8(value) => {
+                Ok(Cow::Borrowed(text))
+            }
+            _ => self.text().map(Cow::Owned),
+        }
+    }
+}
+
 impl<'a> Lines<'a> {
-    fn new(record: &'a [u8]) -> Self {
+    pub(super) fn new(record: &'a [u8]) -> Self {
         // Editors on Windows put a byte order mark at the start of a file.
         let at = if record.starts_with(b"\xef\xbb\xbf") {
             3
@@ -309,6 +337,33 @@ impl<'a> Lines<'a> {
 
     /// The next line that is no comment.
     fn next_line(&mut self) -> Result<Option<Line<'a>>, LdifError> {
+        let Some(logical) = self.next_logical()? else {
+            return Ok(None);
+        };
+        let text = if logical.is_folded {
+            let mut unfolded = Vec::new();
+            self.unfold(&logical, &mut unfolded);
+            Cow::Owned(unfolded)
+        } else {
+            Cow::Borrowed(logical.first)
+        };
+        let number = logical.number;
+        match parse_line(text) {
+            Ok((name, value)) => Ok(Some(Line {
+                number,
+                span: logical.span,
+                name,
+                value,
+            })),
+            Err(message) => Err(LdifError {
+                line: number,
+                message,
+            }),
+        }
+    }
+
+    /// As [`next_line`](Self::next_line), without looking into the line.
+    pub(super) fn next_logical(&mut self) -> Result<Option<Logical<'a>>, LdifError> {
         loop {
             let start = self.at;
             let Some(first) = self.next_physical() else {
@@ -321,11 +376,10 @@ impl<'a> Lines<'a> {
                 }
                 continue;
             }
-            let mut text = Cow::Borrowed(first);
-            while let Some([b' ', ..]) = self.record.get(self.at..) {
-                if let Some([_, more @ ..]) = self.next_physical() {
-                    text.to_mut().extend_from_slice(more);
-                }
+            let mut is_folded = false;
+            while self.record.get(self.at) == Some(&b' ') {
+                is_folded = true;
+                self.next_physical();
             }
             if first.starts_with(b"#") {
                 continue;
@@ -338,18 +392,23 @@ impl<'a> Lines<'a> {
                 });
             }
             self.progress = Progress::Inside;
-            return match parse_line(text) {
-                Ok((name, value)) => Ok(Some(Line {
-                    number,
-                    span: start..self.at,
-                    name,
-                    value,
-                })),
-                Err(message) => Err(LdifError {
-                    line: number,
-                    message,
-                }),
-            };
+            return Ok(Some(Logical {
+                number,
+                span: start..self.at,
+                first,
+                is_folded,
+            }));
+        }
+    }
+
+    /// Appends the line put together from its parts.
+    pub(super) fn unfold(&self, line: &Logical<'a>, out: &mut Vec<u8>) {
+        out.extend_from_slice(line.first);
+        let parts = self.record.get(line.span.clone()).unwrap_or_default();
+        for part in parts.split(|octet| *octet == b'\n').skip(1) {
+            if let Some(part) = part.strip_prefix(b" ") {
+                out.extend_from_slice(part.strip_suffix(b"\r").unwrap_or(part));
+            }
         }
     }
 
@@ -387,8 +446,36 @@ fn parse_line(text: Cow<'_, [u8]>) -> Result<NameValue<'_>, String> {
 }
 
 fn split_line(text: &[u8]) -> Result<NameValue<'_>, String> {
+    let (name, value) = split_encoded(text)?;
+    let value = match value {
+        Encoded::Plain(value) => Cow::Borrowed(value),
+        Encoded::Base64(base64) => {
+            let mut octets = Vec::new();
+            decode_base64(name, base64, &mut octets)?;
+            Cow::Owned(octets)
+        }
+    };
+    Ok((Cow::Borrowed(name), value))
+}
+
+/// A value as it stands in a line.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Encoded<'a> {
+    Plain(&'a [u8]),
+    Base64(&'a [u8]),
+}
+
+/// Appends the octets that `base64`, a value of `name`, stands for.
+pub(super) fn decode_base64(name: &str, base64: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+    STANDARD
+        .decode_vec(base64, out)
+        .map_err(|_| format!("the value of {} is not base64", quoted(name)))
+}
+
+/// Name and value of an unfolded line, the value not yet decoded.
+pub(super) fn split_encoded(text: &[u8]) -> Result<(&str, Encoded<'_>), String> {
     if text == b"-" {
-        return Ok((Cow::Borrowed("-"), Cow::Borrowed(&[])));
+        return Ok(("-", Encoded::Plain(&[])));
     }
     let Some((name, rest)) = memchr::memchr(b':', text)
         .and_then(|colon| text.split_at_checked(colon))
@@ -404,13 +491,7 @@ fn split_line(text: &[u8]) -> Result<NameValue<'_>, String> {
         .filter(|name| is_attribute_name(name.as_bytes()))
         .ok_or_else(|| format!("{} is no attribute name", quoted_bytes(name)))?;
     let value = match rest {
-        [b':', base64 @ ..] => {
-            let base64 = base64.trim_ascii();
-            let octets = STANDARD
-                .decode(base64)
-                .map_err(|_| format!("the value of {} is not base64", quoted(name)))?;
-            Cow::Owned(octets)
-        }
+        [b':', base64 @ ..] => Encoded::Base64(base64.trim_ascii()),
         [b'<', ..] => {
             return Err(format!(
                 "the value of {} is given by URL, which is not followed; put the value itself here",
@@ -429,10 +510,10 @@ fn split_line(text: &[u8]) -> Result<NameValue<'_>, String> {
                     quoted(name)
                 ));
             }
-            Cow::Borrowed(value)
+            Encoded::Plain(value)
         }
     };
-    Ok((Cow::Borrowed(name), value))
+    Ok((name, value))
 }
 
 /// Whether `name` can be an attribute description with its options ([RFC 4512] 2.5).

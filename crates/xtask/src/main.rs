@@ -7,6 +7,7 @@
     reason = "a developer's tool talks to the terminal"
 )]
 
+mod bench;
 mod fuzz;
 mod packages;
 mod run;
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 use crate::run::Failure;
 
 /// Every chore, in the order of the help text.
-const COMMANDS: &[Command] = &[test::COMMAND, fuzz::COMMAND];
+const COMMANDS: &[Command] = &[test::COMMAND, fuzz::COMMAND, bench::COMMAND];
 
 /// One chore.
 pub(crate) struct Command {

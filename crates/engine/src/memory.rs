@@ -90,6 +90,7 @@ impl DirectoryImport for MemoryImport<DirectoryObject> {
 }
 
 type Values = BTreeMap<String, Vec<Vec<u8>>>;
+type Objects = BTreeMap<String, (Dn, Values)>;
 
 /// A directory in memory. It knows names, values and deletion by value; the schema's own checks are the business of real
 /// directories.
@@ -97,7 +98,7 @@ type Values = BTreeMap<String, Vec<Vec<u8>>>;
 pub struct MemoryDirectory {
     facts: DirectoryFacts,
     principals: BTreeMap<Sid, PrincipalFacts>,
-    objects: Mutex<BTreeMap<String, (Dn, Values)>>,
+    objects: Mutex<Objects>,
 }
 
 impl MemoryDirectory {
@@ -144,7 +145,7 @@ impl MemoryDirectory {
         self.lock().is_empty()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, (Dn, Values)>> {
+    fn lock(&self) -> MutexGuard<'_, Objects> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -198,7 +199,11 @@ impl Directory for MemoryDirectory {
         Ok(keys
             .iter()
             .filter_map(|key| {
-                let object = all.iter().find(|object| object.sequence == key.sequence)?;
+                // Positions move when an object comes or goes; a GUID stays.
+                let object = all.iter().find(|object| match key.object_guid {
+                    Some(guid) => object.guid == Some(guid),
+                    None => object.sequence == key.sequence,
+                })?;
                 Some((key.device_id, object.clone()))
             })
             .collect())
@@ -207,13 +212,18 @@ impl Directory for MemoryDirectory {
     async fn read(&self, target: &Target) -> Result<Option<DirectoryObject>, Error> {
         let objects = self.lock();
         Ok(objects
-            .get(&target.dn.normalized())
+            .get(&key_of(&objects, target))
             .map(|(dn, values)| Self::decoded(0, dn, values)))
     }
 
     async fn write(&self, operation: &Operation) -> Result<OperationResult, Error> {
         let mut objects = self.lock();
-        let key = operation.dn().normalized();
+        let key = match operation {
+            Operation::Modify { target, .. } | Operation::Delete { target } => {
+                key_of(&objects, target)
+            }
+            _ => operation.dn().normalized(),
+        };
         let missing = || OperationResult::new(ResultCode::NO_SUCH_OBJECT, "");
         Ok(match operation {
             Operation::Add { .. } if objects.contains_key(&key) => {
@@ -264,6 +274,28 @@ impl Directory for MemoryDirectory {
     async fn commit(&self) -> Result<(), Error> {
         Ok(())
     }
+}
+
+/// The key of the object that `target` names: by its GUID, which survives a rename, or by its DN where there is no GUID.
+fn key_of(objects: &Objects, target: &Target) -> String {
+    let Some(guid) = target.guid else {
+        return target.dn.normalized();
+    };
+    let wanted = guid.to_le_bytes();
+    let is_it = |values: &Values| {
+        values.iter().any(|(name, values)| {
+            name.eq_ignore_ascii_case(OBJECT_GUID)
+                && values.first().is_some_and(|own| *own == wanted)
+        })
+    };
+    let key = target.dn.normalized();
+    if objects.get(&key).is_some_and(|(_, values)| is_it(values)) {
+        return key;
+    }
+    objects
+        .iter()
+        .find(|(_, (_, values))| is_it(values))
+        .map_or_else(String::new, |(key, _)| key.clone())
 }
 
 fn random_guid() -> Result<ObjectGuid, Error> {
@@ -318,7 +350,7 @@ struct Remembered {
     retired: BTreeMap<DeviceId, FileTime>,
     our_objects: Option<u64>,
     overrides: BTreeSet<[u8; 32]>,
-    runs: u64,
+    runs: Vec<FileTime>,
     journal: Vec<JournalEntry>,
 }
 
@@ -367,14 +399,23 @@ impl StateStore for MemoryState {
 
     async fn begin_run(&self, run: &RunStart) -> Result<u64, Error> {
         let mut state = self.lock();
-        state.runs += 1;
+        state.runs.push(run.time);
         let day = run.time.minus_days(1);
         state.retired.retain(|_, time| *time > day);
-        Ok(state.runs)
+        Ok(state.runs.len() as u64)
     }
 
-    async fn journal(&self, _run: u64, entries: &[JournalEntry]) -> Result<(), Error> {
+    async fn journal(&self, run: u64, entries: &[JournalEntry]) -> Result<(), Error> {
         let mut state = self.lock();
+        let begun = usize::try_from(run)
+            .ok()
+            .and_then(|run| state.runs.get(run.checked_sub(1)?).copied());
+        if let Some(time) = begun {
+            let retired = entries.iter().filter(|entry| entry.retirement);
+            state
+                .retired
+                .extend(retired.map(|entry| (entry.device_id, time)));
+        }
         state.journal.extend_from_slice(entries);
         Ok(())
     }

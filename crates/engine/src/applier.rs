@@ -29,7 +29,9 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
     /// What makes the rest pointless: the state cannot be written, or the directory cannot make its writes last. The
     /// directory then holds what it held before, as far as it can.
     pub async fn apply(&self, plan: &ApprovedPlan, control: &Control) -> Result<Report, Error> {
-        self.carry_out(plan, Learned::default(), control).await
+        // What the source named alive is not in a plan; the rest of what its making has shown is.
+        let learned = Learned::from_plan(plan.plan(), Vec::new());
+        self.carry_out(plan, learned, control).await
     }
 
     pub(crate) async fn carry_out(
@@ -92,12 +94,7 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
         let window = self.directory.window().max(1);
         let mut outcomes = Vec::with_capacity(plan.len());
         let mut changes = plan.changes().enumerate().peekable();
-        while changes.peek().is_some() {
-            if control.is_cancelled() {
-                report.cancelled = true;
-                report.not_begun = total.saturating_sub(outcomes.len() as u64);
-                break;
-            }
+        while changes.peek().is_some() && !control.is_cancelled() {
             let mut batch = Vec::with_capacity(JOURNALLED);
             for (number, change) in changes.by_ref().take(JOURNALLED) {
                 batch.push((number as u64, change.map_err(plan_error)?));
@@ -132,6 +129,9 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
                 control.progress(Stage::Apply, outcomes.len() as u64, Some(total));
             }
         }
+        // A cancellation may come in the middle of a batch, the last one too.
+        report.not_begun = total.saturating_sub(outcomes.len() as u64);
+        report.cancelled = report.not_begun > 0;
         Ok(outcomes)
     }
 
@@ -162,9 +162,10 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
                     tracing::warn!(error = %error, "the answer to a write was lost, reading the object");
                     execution.uncertain()
                 }
+                // Beginning anew is safe: whatever took effect is found to be done.
                 (Err(error), Request::Read(_)) => {
                     return Outcome {
-                        verdict: Verdict::Failed,
+                        verdict: Verdict::Retry,
                         already: false,
                         result: error.ldap_result().cloned(),
                         message: chain(&error),

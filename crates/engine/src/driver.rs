@@ -1,25 +1,19 @@
-//! The loop around the planner: both imports at once, then what is unresolved, then the plan.
+//! A run from its beginning to its end: what it is about, its plan, its checks.
 
-use std::pin::Pin;
-
-use device_writeback_core::directory::DirectoryObject;
 use device_writeback_core::filetime::FileTime;
-use device_writeback_core::graph::CloudRecord;
 use device_writeback_core::guid::{DeviceId, ObjectId, TenantId};
 use device_writeback_core::plan::{
-    Completeness, DirectoryKey, Expected, History, Identity, Limits, Plan, PlanError, Planner,
-    Refusal, Setup, Spool, Unresolved, VerifyError,
+    Completeness, Expected, History, Identity, Limits, Plan, PlanError, Planner, Refusal, Setup,
+    Spool, VerifyError,
 };
 use device_writeback_core::rules::{Forest, Principals, Reason, Rules};
-use futures_util::future::{Either, Future, select};
 
-use crate::control::{Control, Stage};
+use crate::control::Control;
 use crate::error::{Error, ErrorKind};
-use crate::explain::Watch;
-use crate::ports::{
-    CloudImport, CloudSource, Directory, DirectoryFacts, DirectoryImport, RunEnd, StateStore,
-};
+use crate::ports::{CloudSource, Directory, DirectoryFacts, RunEnd, StateStore};
+use crate::reading::{LOOKED_UP, matched};
 use crate::report::Report;
+use crate::watch::Watch;
 
 /// What a run is about, besides its ports.
 #[derive(Clone, Debug)]
@@ -109,6 +103,23 @@ pub(crate) struct Learned {
     pub(crate) waiting: Vec<DeviceId>,
 }
 
+impl Learned {
+    pub(crate) fn from_plan(plan: &Plan, known: Vec<(DeviceId, ObjectId)>) -> Self {
+        let full = *plan.source_completeness() == Completeness::Full
+            && *plan.directory_completeness() == Completeness::Full;
+        Self {
+            known,
+            our_objects: full.then_some(plan.summary().our_objects),
+            waiting: plan
+                .held()
+                .iter()
+                .filter(|held| held.code == Reason::HeldGrace)
+                .filter_map(|held| held.device_id)
+                .collect(),
+        }
+    }
+}
+
 /// How a whole run ended.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -163,9 +174,12 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
         let Planned {
             plan,
             history,
+            facts,
             learned,
-            ..
         } = planned;
+        if !plan.is_empty() {
+            has_container(&facts)?;
+        }
         match plan.approve(&self.options.limits, &history, None) {
             Err(refused) => {
                 let (plan, refusal) = *refused;
@@ -182,15 +196,17 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
     /// [`Engine::history`]).
     ///
     /// # Errors
-    /// [`ErrorKind::Refused`] says what does not fit.
+    /// [`ErrorKind::Refused`] says what does not fit; [`ErrorKind::Directory`] when the container does not exist.
     pub async fn verify(&self, plan: &Plan) -> Result<(), Error> {
         let facts = self.directory.facts().await?;
+        has_container(&facts)?;
         let forest = self.forest(&facts);
         let identity = self.identity(&facts);
         let mut principals = Principals::new();
         let sids = plan.sids_to_look_up(&forest).map_err(plan_error)?;
-        for chunk in sids.chunks(500) {
-            for (sid, facts) in chunk.iter().zip(self.directory.principals(chunk).await?) {
+        for chunk in sids.chunks(LOOKED_UP) {
+            let answers = self.directory.principals(chunk).await?;
+            for (sid, facts) in matched("the directory", chunk, answers)? {
                 principals.insert(*sid, facts);
             }
         }
@@ -260,158 +276,18 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
         let mut planner = Planner::new(setup, spool);
         self.read_both(&mut planner, control, watch).await?;
         self.resolve(&mut planner, control).await?;
+        self.look_again(control, watch).await?;
         watch.judge(&planner);
         let mut known: Vec<_> = planner.known_devices().collect();
         known.sort_unstable();
         let plan = planner.finish().map_err(plan_error)?;
-        let full = *plan.source_completeness() == Completeness::Full
-            && *plan.directory_completeness() == Completeness::Full;
-        let learned = Learned {
-            known,
-            our_objects: full.then_some(plan.summary().our_objects),
-            waiting: plan
-                .held()
-                .iter()
-                .filter(|held| held.code == Reason::HeldGrace)
-                .filter_map(|held| held.device_id)
-                .collect(),
-        };
+        let learned = Learned::from_plan(&plan, known);
         Ok(Planned {
             plan,
             history,
             facts,
             learned,
         })
-    }
-
-    async fn read_both(
-        &self,
-        planner: &mut Planner,
-        control: &Control,
-        watch: &mut Watch,
-    ) -> Result<(), Error> {
-        let (mut records, mut objects) = (0_u64, 0_u64);
-        let mut cloud = Some(pull_cloud(self.source.import().await?));
-        let mut directory = Some(pull_directory(self.directory.import().await?));
-        loop {
-            control.check()?;
-            let next = match (cloud.take(), directory.take()) {
-                (None, None) => return Ok(()),
-                (Some(left), None) => Either::Left(left.await),
-                (None, Some(right)) => Either::Right(right.await),
-                (Some(left), Some(right)) => match select(left, right).await {
-                    Either::Left((done, rest)) => {
-                        directory = Some(rest);
-                        Either::Left(done)
-                    }
-                    Either::Right((done, rest)) => {
-                        cloud = Some(rest);
-                        Either::Right(done)
-                    }
-                },
-            };
-            match next {
-                Either::Left((import, page)) => match page? {
-                    None => planner.end_cloud(import.completeness()),
-                    Some(page) => {
-                        records += page.len() as u64;
-                        self.feed_cloud(planner, page, watch).await?;
-                        control.progress(Stage::Source, records, None);
-                        cloud = Some(pull_cloud(import));
-                    }
-                },
-                Either::Right((import, page)) => match page? {
-                    None => planner.end_directory(Completeness::Full),
-                    Some(page) => {
-                        objects += page.len() as u64;
-                        for object in page {
-                            watch.see_directory(&object);
-                            planner.directory(object);
-                        }
-                        control.progress(Stage::Directory, objects, None);
-                        directory = Some(pull_directory(import));
-                    }
-                },
-            }
-        }
-    }
-
-    async fn feed_cloud(
-        &self,
-        planner: &mut Planner,
-        page: Vec<CloudRecord>,
-        watch: &mut Watch,
-    ) -> Result<(), Error> {
-        let mut sids = Vec::new();
-        for record in &page {
-            sids.append(&mut planner.sids_to_look_up(record));
-        }
-        sids.sort_unstable();
-        sids.dedup();
-        if !sids.is_empty() {
-            for (sid, facts) in sids.iter().zip(self.directory.principals(&sids).await?) {
-                planner.principal(*sid, facts);
-            }
-        }
-        for record in page {
-            watch.see_cloud(&record);
-            planner.cloud(record);
-        }
-        Ok(())
-    }
-
-    async fn resolve(&self, planner: &mut Planner, control: &Control) -> Result<(), Error> {
-        let mut done = 0_u64;
-        loop {
-            control.check()?;
-            let open = planner.unresolved().map_err(plan_error)?;
-            if open.is_empty() {
-                return Ok(());
-            }
-            let Unresolved {
-                provenance,
-                cloud,
-                directory,
-                ..
-            } = open;
-            if !provenance.is_empty() {
-                let answers = self.state.provenance(&provenance).await?;
-                for (device, answer) in provenance.iter().zip(answers) {
-                    planner.answer_provenance(*device, answer);
-                }
-                continue;
-            }
-            let asked: Vec<DeviceId> = cloud
-                .iter()
-                .map(|key| key.device_id)
-                .chain(directory.iter().map(|key| key.device_id))
-                .collect();
-            if !cloud.is_empty() {
-                for record in self.source.reread(&cloud).await? {
-                    planner.resolve_cloud(record).map_err(plan_error)?;
-                }
-            }
-            if !directory.is_empty() {
-                for (device, object) in self.reread_directory(&directory).await? {
-                    planner
-                        .resolve_directory(device, object)
-                        .map_err(plan_error)?;
-                }
-            }
-            // Whatever was asked for and did not come is gone; the planner ignores devices that are settled.
-            for device in asked {
-                planner.resolve_vanished(device).map_err(plan_error)?;
-                done += 1;
-            }
-            control.progress(Stage::Resolve, done, None);
-        }
-    }
-
-    async fn reread_directory(
-        &self,
-        keys: &[DirectoryKey],
-    ) -> Result<Vec<(DeviceId, DirectoryObject)>, Error> {
-        self.directory.reread(keys).await
     }
 
     fn identity(&self, facts: &DirectoryFacts) -> Identity {
@@ -462,19 +338,14 @@ pub(crate) fn plan_error(error: PlanError) -> Error {
     }
 }
 
-type Pulled<I, P> = Pin<Box<dyn Future<Output = (I, Result<Option<Vec<P>>, Error>)> + Send>>;
-
-/// A future that owns its import can wait beside the other side's without being dropped half-way.
-fn pull_cloud<I: CloudImport + 'static>(mut import: I) -> Pulled<I, CloudRecord> {
-    Box::pin(async move {
-        let page = import.next_page().await;
-        (import, page)
-    })
-}
-
-fn pull_directory<I: DirectoryImport + 'static>(mut import: I) -> Pulled<I, DirectoryObject> {
-    Box::pin(async move {
-        let page = import.next_page().await;
-        (import, page)
-    })
+/// Without the container every single write would be refused.
+fn has_container(facts: &DirectoryFacts) -> Result<(), Error> {
+    if facts.container_exists {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Directory,
+        format!("the container {} does not exist", facts.container),
+    )
+    .with_remedy("prepare the forest first, or correct directory.container"))
 }

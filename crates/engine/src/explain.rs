@@ -3,17 +3,19 @@
 use device_writeback_core::attributes::same_meaning;
 use device_writeback_core::directory::DirectoryObject;
 use device_writeback_core::dn::Dn;
-use device_writeback_core::graph::{BadRecord, CloudDevice, CloudItem, CloudRecord, Removal};
-use device_writeback_core::guid::{DeviceId, Guid, ObjectGuid, ObjectId};
-use device_writeback_core::plan::{Action, Change, Listed, Planner, Spool, meaning};
-use device_writeback_core::rules::{DesiredDevice, Reason, Verdict};
-use device_writeback_core::schema::Attribute;
+use device_writeback_core::filetime::FileTime;
+use device_writeback_core::graph::{BadRecord, CloudDevice, CloudItem, Removal};
+use device_writeback_core::guid::{DeviceId, ObjectGuid, ObjectId};
+use device_writeback_core::plan::{Action, Change, Completeness, Listed, Spool, meaning};
+use device_writeback_core::rules::{DesiredDevice, Reason, Rules, Verdict};
+use device_writeback_core::schema::{Attribute, Equality};
 use serde::Serialize;
 
 use crate::control::Control;
 use crate::driver::{Engine, plan_error};
 use crate::error::{Error, ErrorKind};
 use crate::ports::{CloudSource, Directory, StateStore};
+use crate::watch::Watch;
 
 /// `format_version` of the explanation document.
 pub const EXPLANATION_FORMAT_VERSION: u32 = 1;
@@ -74,7 +76,7 @@ pub struct AttributeSide {
     pub current: Vec<String>,
     /// `same`, `differs`, `kept` or `absent` (no object to compare with).
     pub state: &'static str,
-    /// A remark.
+    /// Why a value is not written, or why the directory's stays.
     pub notice: Option<&'static str>,
 }
 
@@ -116,136 +118,6 @@ pub struct ListedSide {
     pub code: Reason,
     /// Why, in a sentence.
     pub sentence: String,
-}
-
-/// What to look out for while both sides pass, and what was seen.
-pub(crate) struct Watch {
-    wanted: Option<Wanted>,
-    cloud: Vec<CloudRecord>,
-    directory: Vec<DirectoryObject>,
-    judged: Vec<(Verdict, Option<DesiredDevice>)>,
-}
-
-enum Wanted {
-    Id(Guid),
-    Name(String),
-}
-
-impl Watch {
-    pub(crate) fn nothing() -> Self {
-        Self {
-            wanted: None,
-            cloud: Vec::new(),
-            directory: Vec::new(),
-            judged: Vec::new(),
-        }
-    }
-
-    fn for_device(question: &str) -> Self {
-        let wanted = match Guid::parse(question.trim()) {
-            Ok(id) => Wanted::Id(id),
-            Err(_) => Wanted::Name(question.trim().to_lowercase()),
-        };
-        Self {
-            wanted: Some(wanted),
-            ..Self::nothing()
-        }
-    }
-
-    pub(crate) fn see_cloud(&mut self, record: &CloudRecord) {
-        let Some(wanted) = &self.wanted else { return };
-        let hit = match (wanted, &record.item) {
-            (Wanted::Id(id), CloudItem::Device(device)) => {
-                device.id.guid() == *id || device.device_id.is_some_and(|own| own.guid() == *id)
-            }
-            (Wanted::Id(id), CloudItem::Removed { id: own, .. }) => own.guid() == *id,
-            (Wanted::Id(id), CloudItem::Bad(bad)) => {
-                bad.id.is_some_and(|own| own.guid() == *id)
-                    || bad.device_id.is_some_and(|own| own.guid() == *id)
-            }
-            (Wanted::Name(name), CloudItem::Device(device)) => device
-                .display_name
-                .value()
-                .is_some_and(|own| own.to_lowercase() == *name),
-            (Wanted::Name(_), _) => false,
-        };
-        if hit {
-            self.cloud.push(record.clone());
-        }
-    }
-
-    pub(crate) fn see_directory(&mut self, object: &DirectoryObject) {
-        let Some(wanted) = &self.wanted else { return };
-        let hit = match wanted {
-            Wanted::Id(id) => {
-                object.device_id().is_ok_and(|own| own.guid() == *id)
-                    || object.anchor().is_some_and(|own| own.guid() == *id)
-                    || object.guid.is_some_and(|own| own.guid() == *id)
-                    || object
-                        .dn
-                        .rdn()
-                        .is_some_and(|rdn| Guid::parse(rdn.value()).is_ok_and(|own| own == *id))
-            }
-            Wanted::Name(name) => object
-                .values
-                .first(Attribute::DisplayName)
-                .is_some_and(|own| String::from_utf8_lossy(own).to_lowercase() == *name),
-        };
-        if hit {
-            self.directory.push(object.clone());
-        }
-    }
-
-    pub(crate) fn judge(&mut self, planner: &Planner) {
-        let judge = planner.judge();
-        self.cloud.sort_by_key(|record| record.sequence);
-        self.judged = self
-            .cloud
-            .iter()
-            .filter_map(|record| match &record.item {
-                CloudItem::Device(device) => {
-                    let scope = judge.scope(device);
-                    let desired = match (scope.verdict, scope.device_id) {
-                        (Verdict::InScope, Some(id)) => Some(judge.desired(device, id)),
-                        _ => None,
-                    };
-                    Some((scope.verdict, desired))
-                }
-                _ => None,
-            })
-            .collect();
-    }
-
-    fn device_ids(&self) -> Vec<DeviceId> {
-        let mut ids: Vec<DeviceId> = self
-            .cloud
-            .iter()
-            .filter_map(|record| match &record.item {
-                CloudItem::Device(device) => device.device_id,
-                CloudItem::Bad(bad) => bad.device_id,
-                CloudItem::Removed { .. } => None,
-            })
-            .chain(
-                self.directory
-                    .iter()
-                    .filter_map(|object| object.device_id().ok()),
-            )
-            .collect();
-        ids.sort_unstable();
-        ids.dedup();
-        ids
-    }
-
-    fn object_ids(&self) -> Vec<ObjectId> {
-        self.cloud
-            .iter()
-            .filter_map(|record| match &record.item {
-                CloudItem::Device(device) => Some(device.id),
-                CloudItem::Removed { id, .. } => Some(*id),
-                CloudItem::Bad(bad) => bad.id,
-            })
-            .collect()
-    }
 }
 
 impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
@@ -296,7 +168,8 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
                 sentence: listed.message(),
             })
             .collect();
-        let conclusion = conclude(&changes, &listed, &watch);
+        let chosen = *plan.source_completeness() == Completeness::Partial;
+        let conclusion = conclude(&changes, &listed, &watch, chosen);
         let mut judged = watch.judged.iter();
         let cloud = watch
             .cloud
@@ -310,7 +183,14 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
                             .map_or((Verdict::SoftDeleted, None), |(verdict, desired)| {
                                 (*verdict, desired.as_ref())
                             });
-                        device_side(location, device, verdict, desired, &watch.directory)
+                        device_side(
+                            location,
+                            device,
+                            verdict,
+                            desired,
+                            &watch.directory,
+                            &self.options.rules,
+                        )
                     }
                     CloudItem::Removed { id, reason } => removed_side(location, *id, *reason),
                     CloudItem::Bad(bad) => bad_side(location, bad),
@@ -337,7 +217,8 @@ fn concerns(listed: &Listed, devices: &[DeviceId], objects: &[ObjectId]) -> bool
     }
 }
 
-fn conclude(changes: &[ChangeSide], listed: &[ListedSide], watch: &Watch) -> String {
+/// `chosen`: the source has chosen devices only.
+fn conclude(changes: &[ChangeSide], listed: &[ListedSide], watch: &Watch, chosen: bool) -> String {
     let mut sentences: Vec<String> = changes
         .iter()
         .map(|change| format!("{}: {}", change.action, change.sentence))
@@ -355,6 +236,9 @@ fn conclude(changes: &[ChangeSide], listed: &[ListedSide], watch: &Watch) -> Str
         (true, [object]) if !object.is_marked() => {
             "the object is not ours: it is never changed or deleted".into()
         }
+        (true, _) if chosen => {
+            "the source has chosen devices only and this is none of them: nothing to do".into()
+        }
         _ => "the object is as it should be: nothing to do".into(),
     }
 }
@@ -365,6 +249,7 @@ fn device_side(
     verdict: Verdict,
     desired: Option<&DesiredDevice>,
     objects: &[DirectoryObject],
+    rules: &Rules,
 ) -> CloudSide {
     let (name, code, sentence) = match verdict {
         Verdict::InScope => ("in_scope", None, "the rules want it written".to_owned()),
@@ -400,13 +285,15 @@ fn device_side(
         verdict: name,
         code,
         sentence,
-        attributes: desired.map_or_else(Vec::new, |desired| attribute_sides(desired, object)),
+        attributes: desired
+            .map_or_else(Vec::new, |desired| attribute_sides(desired, object, rules)),
     }
 }
 
 fn attribute_sides(
     desired: &DesiredDevice,
     object: Option<&DirectoryObject>,
+    rules: &Rules,
 ) -> Vec<AttributeSide> {
     Attribute::ALL
         .iter()
@@ -414,28 +301,30 @@ fn attribute_sides(
         .filter(|attribute| !attribute.schema().graph.is_empty())
         .map(|attribute| {
             let known = desired.known.contains(attribute);
+            let wanted = || desired.values.values(attribute);
+            let mut remark = None;
             let state = match object {
                 None => "absent",
                 Some(_) if !known => "kept",
-                Some(object) => {
-                    let same = same_meaning(
-                        attribute,
-                        desired.values.values(attribute),
-                        object.values.values(attribute),
-                    );
-                    if same { "same" } else { "differs" }
+                Some(object)
+                    if same_meaning(attribute, wanted(), object.values.values(attribute)) =>
+                {
+                    "same"
                 }
+                Some(object) if attribute.schema().equality == Equality::Raised => {
+                    remark = not_raised(
+                        wanted().next(),
+                        object.values.first(attribute),
+                        rules.last_logon_min_days,
+                    );
+                    if remark.is_some() { "kept" } else { "differs" }
+                }
+                Some(_) => "differs",
             };
             AttributeSide {
                 name: attribute.name(),
                 graph: attribute.schema().graph,
-                wanted: known.then(|| {
-                    desired
-                        .values
-                        .values(attribute)
-                        .map(|value| show(attribute, value))
-                        .collect()
-                }),
+                wanted: known.then(|| wanted().map(|value| show(attribute, value)).collect()),
                 current: object.map_or_else(Vec::new, |object| {
                     object
                         .values
@@ -448,10 +337,24 @@ fn attribute_sides(
                     .notices
                     .iter()
                     .find(|notice| notice.attribute == attribute)
-                    .map(|notice| notice.reason.sentence()),
+                    .map(|notice| notice.reason.sentence())
+                    .or(remark),
             }
         })
         .collect()
+}
+
+/// Why a time stamp that is only ever raised stays as it is; `None` when it is raised.
+fn not_raised(wanted: Option<&[u8]>, current: Option<&[u8]>, days: u32) -> Option<&'static str> {
+    let time = |value: Option<&[u8]>| FileTime::parse_ticks(value?).ok();
+    let (wanted, current) = (time(wanted)?, time(current)?);
+    if wanted <= current {
+        Some("it is only ever raised, and the directory's is later (AD FS refreshes it itself)")
+    } else if wanted < current.plus_days(i64::from(days)) {
+        Some("it is raised only when it is later by rules.last_logon_min_days")
+    } else {
+        None
+    }
 }
 
 fn show(attribute: Attribute, value: &[u8]) -> String {

@@ -11,7 +11,9 @@ pub mod error;
 pub mod explain;
 pub mod memory;
 pub mod ports;
+mod reading;
 mod report;
+mod watch;
 
 pub use control::{Control, Observer, Stage};
 pub use driver::{Engine, Options, Planned, SyncEnd};

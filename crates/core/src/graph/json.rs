@@ -154,7 +154,7 @@ fn optional<T>(value: Lax<T>) -> Option<T> {
 ///
 /// # Errors
 /// The JSON reader's own error: `is_eof()` means that `json` ends inside the record.
-pub fn parse_device(json: &[u8]) -> Result<(CloudItem, usize), serde_json::Error> {
+pub fn parse_device(json: &str) -> Result<(CloudItem, usize), serde_json::Error> {
     let (raw, length) = first::<RawDevice<'_>>(json)?;
     let item = match device(&raw) {
         Ok(item) => item,
@@ -172,7 +172,7 @@ pub fn parse_device(json: &[u8]) -> Result<(CloudItem, usize), serde_json::Error
 ///
 /// # Errors
 /// As [`parse_device`].
-pub fn parse_user(json: &[u8]) -> Result<(Result<CloudUser, BadRecord>, usize), serde_json::Error> {
+pub fn parse_user(json: &str) -> Result<(Result<CloudUser, BadRecord>, usize), serde_json::Error> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct RawUser<'a> {
@@ -201,8 +201,8 @@ pub fn parse_user(json: &[u8]) -> Result<(Result<CloudUser, BadRecord>, usize), 
     Ok((user, length))
 }
 
-fn first<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<(T, usize), serde_json::Error> {
-    let mut stream = serde_json::Deserializer::from_slice(json).into_iter::<T>();
+fn first<'a, T: Deserialize<'a>>(json: &'a str) -> Result<(T, usize), serde_json::Error> {
+    let mut stream = serde_json::Deserializer::from_str(json).into_iter::<T>();
     match stream.next() {
         Some(Ok(value)) => Ok((value, stream.byte_offset())),
         Some(Err(error)) => Err(error),

@@ -6,9 +6,12 @@
 mod json;
 mod lax;
 mod reader;
+mod scan;
+#[cfg(test)]
+mod tests;
 
 pub use json::{parse_device, parse_user};
-pub use reader::{Element, Reader, Resource};
+pub use reader::{Element, RawDevice, Reader, Resource};
 
 use std::fmt;
 

@@ -6,6 +6,7 @@
 
 use std::marker::PhantomData;
 
+use super::scan::{Key, Scan, value_length};
 use super::{BadRecord, CloudItem, CloudUser, parse_device, parse_user};
 
 /// A kind of record that [`Reader`] can give.
@@ -14,14 +15,14 @@ pub trait Resource: Sized {
     ///
     /// # Errors
     /// The JSON reader's own error; `is_eof()` means that `json` ends inside the object.
-    fn parse(json: &[u8]) -> Result<(Self, usize), serde_json::Error>;
+    fn parse(json: &str) -> Result<(Self, usize), serde_json::Error>;
 
     /// Stands for an object that could not be read at all.
     fn unreadable(record: BadRecord) -> Self;
 }
 
 impl Resource for CloudItem {
-    fn parse(json: &[u8]) -> Result<(Self, usize), serde_json::Error> {
+    fn parse(json: &str) -> Result<(Self, usize), serde_json::Error> {
         parse_device(json)
     }
 
@@ -31,12 +32,46 @@ impl Resource for CloudItem {
 }
 
 impl Resource for Result<CloudUser, BadRecord> {
-    fn parse(json: &[u8]) -> Result<(Self, usize), serde_json::Error> {
+    fn parse(json: &str) -> Result<(Self, usize), serde_json::Error> {
         parse_user(json)
     }
 
     fn unreadable(record: BadRecord) -> Self {
         Err(record)
+    }
+}
+
+/// A device record that has been found but not read, so that other threads can do the reading.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawDevice(Result<Box<str>, BadRecord>);
+
+impl RawDevice {
+    /// Reads the record, to the same result as a [`Reader`] of [`CloudItem`]s.
+    pub fn read(self) -> CloudItem {
+        match self.0 {
+            Err(bad) => CloudItem::Bad(bad),
+            Ok(text) => match parse_device(&text) {
+                Ok((item, _)) => item,
+                Err(error) => CloudItem::Bad(salvage(&text, &error)),
+            },
+        }
+    }
+}
+
+impl Resource for RawDevice {
+    fn parse(json: &str) -> Result<(Self, usize), serde_json::Error> {
+        match value_length(json.as_bytes()).and_then(|length| json.get(..length)) {
+            Some(record) => Ok((Self(Ok(record.into())), record.len())),
+            // Only the JSON reader can make its error; this happens once in a piece of the input.
+            None => parse_device(json).map(|(_, length)| {
+                let record = json.get(..length).unwrap_or(json);
+                (Self(Ok(record.into())), length)
+            }),
+        }
+    }
+
+    fn unreadable(record: BadRecord) -> Self {
+        Self(Err(record))
     }
 }
 
@@ -53,7 +88,11 @@ pub struct Element<R> {
 const LARGEST_RECORD: usize = 16 << 20;
 
 /// U+FEFF in UTF-8: some editors put it at the start of a file.
-const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// Stands for each byte that is no UTF-8, as its name says. JSON forbids it inside strings, so that the record around it is
+/// refused; everything keeps its offset.
+const SUBSTITUTE: char = '\u{1a}';
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -70,7 +109,10 @@ enum State {
 /// The incremental reader. See the module's head for what it takes.
 #[derive(Debug)]
 pub struct Reader<R> {
-    buffer: Vec<u8>,
+    /// Checked once as it arrives, and not string by string: that is a tenth of the reading's time.
+    buffer: String,
+    /// The beginning of a character whose end is in the next piece.
+    pending: Vec<u8>,
     at: usize,
     base: u64,
     state: State,
@@ -97,7 +139,8 @@ impl<R: Resource> Reader<R> {
     /// A reader at the start of an input.
     pub fn new() -> Self {
         Self {
-            buffer: Vec::new(),
+            buffer: String::new(),
+            pending: Vec::new(),
             at: 0,
             base: 0,
             state: State::Top,
@@ -114,12 +157,15 @@ impl<R: Resource> Reader<R> {
         self.buffer.drain(..self.at);
         self.base = self.base.saturating_add(self.at as u64);
         self.at = 0;
-        self.buffer.extend_from_slice(bytes);
+        let rest = self.complete_pending(bytes);
+        self.append(rest);
     }
 
     /// Says that no further piece will come.
     pub fn end(&mut self) {
         self.ended = true;
+        self.substitute(self.pending.len());
+        self.pending.clear();
     }
 
     /// The next record, or `None` when more input is needed or, after [`Self::end`], when all has been read.
@@ -163,8 +209,59 @@ impl<R: Resource> Reader<R> {
         self.delta_link
     }
 
-    fn rest(&self) -> &[u8] {
+    /// Puts the character together that the last piece ended in; gives what is left of `bytes`.
+    fn complete_pending<'a>(&mut self, mut bytes: &'a [u8]) -> &'a [u8] {
+        while !self.pending.is_empty()
+            && let Some((&byte, behind)) = bytes.split_first()
+        {
+            self.pending.push(byte);
+            match std::str::from_utf8(&self.pending) {
+                Ok(character) => self.buffer.push_str(character),
+                Err(error) if error.error_len().is_none() => {
+                    bytes = behind;
+                    continue;
+                }
+                // What came before was the beginning of a character, so it is this byte that does not belong there.
+                Err(_) => {
+                    self.substitute(self.pending.len() - 1);
+                    self.pending.clear();
+                    break;
+                }
+            }
+            self.pending.clear();
+            bytes = behind;
+        }
+        bytes
+    }
+
+    fn append(&mut self, mut bytes: &[u8]) {
+        loop {
+            let error = match std::str::from_utf8(bytes) {
+                Ok(text) => return self.buffer.push_str(text),
+                Err(error) => error,
+            };
+            let (valid, rest) = bytes.split_at(error.valid_up_to());
+            self.buffer
+                .push_str(std::str::from_utf8(valid).unwrap_or_default());
+            let Some(length) = error.error_len() else {
+                self.pending.extend_from_slice(rest);
+                return;
+            };
+            self.substitute(length);
+            bytes = rest.get(length..).unwrap_or_default();
+        }
+    }
+
+    fn substitute(&mut self, bytes: usize) {
+        self.buffer.extend(std::iter::repeat_n(SUBSTITUTE, bytes));
+    }
+
+    fn text(&self) -> &str {
         self.buffer.get(self.at..).unwrap_or_default()
+    }
+
+    fn rest(&self) -> &[u8] {
+        self.text().as_bytes()
     }
 
     fn offset(&self) -> u64 {
@@ -172,7 +269,7 @@ impl<R: Resource> Reader<R> {
     }
 
     fn skip_space(&mut self) -> Option<u8> {
-        while let Some(&byte) = self.buffer.get(self.at) {
+        while let Some(&byte) = self.buffer.as_bytes().get(self.at) {
             if !matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
                 return Some(byte);
             }
@@ -207,20 +304,12 @@ impl<R: Resource> Reader<R> {
                 Step::Again
             }
             Some(b'{') => self.object(),
-            Some(0xEF) if self.offset() == 0 && self.rest().starts_with(BYTE_ORDER_MARK) => {
-                self.at += BYTE_ORDER_MARK.len();
+            Some(_) if self.offset() == 0 && self.text().starts_with(BYTE_ORDER_MARK) => {
+                self.at += BYTE_ORDER_MARK.len_utf8();
                 Step::Again
             }
-            // The mark may come in pieces.
-            Some(0xEF)
-                if self.offset() == 0
-                    && !self.ended
-                    && BYTE_ORDER_MARK.starts_with(self.rest()) =>
-            {
-                Step::NeedMore
-            }
-            Some(0xFF | 0xFE) if self.offset() == 0 => {
-                self.stop("the input is UTF-16; save it as UTF-8")
+            Some(_) if self.offset() == 0 && self.text().starts_with(SUBSTITUTE) => {
+                self.stop("the input is no UTF-8 (UTF-16, perhaps); save it as UTF-8")
             }
             Some(0x1F) if self.offset() == 0 => {
                 self.stop("the input is compressed; give the file a name that ends in .gz")
@@ -279,7 +368,7 @@ impl<R: Resource> Reader<R> {
 
     fn record(&mut self) -> Step<R> {
         let offset = self.offset();
-        match R::parse(self.rest()) {
+        match R::parse(self.text()) {
             Ok((record, length)) => {
                 self.at += length;
                 Step::Found(Element { offset, record })
@@ -287,17 +376,10 @@ impl<R: Resource> Reader<R> {
             Err(error) if error.is_eof() && !self.ended => Step::NeedMore,
             Err(error) => match value_length(self.rest()) {
                 Some(length) => {
-                    let record = R::unreadable(BadRecord {
-                        id: None,
-                        device_id: None,
-                        detail: json_problem(&error),
-                    });
-                    let salvaged = self.salvage(length, &error).unwrap_or(record);
+                    let text = self.text().get(..length).unwrap_or_default();
+                    let record = R::unreadable(salvage(text, &error));
                     self.at += length;
-                    Step::Found(Element {
-                        offset,
-                        record: salvaged,
-                    })
+                    Step::Found(Element { offset, record })
                 }
                 None if !self.ended => Step::NeedMore,
                 None => self.stop(&format!(
@@ -306,32 +388,6 @@ impl<R: Resource> Reader<R> {
                 )),
             },
         }
-    }
-
-    /// A record with a member that no JSON reader takes (a lone surrogate, a repeated member) may still say whose it is.
-    fn salvage(&self, length: usize, error: &serde_json::Error) -> Option<R> {
-        let bytes = self.rest().get(..length)?;
-        let text = |name: &[u8]| {
-            let mut scan = Scan { bytes, at: 1 };
-            loop {
-                match scan.key()? {
-                    Key::Named(key) if key == name => {
-                        scan.space()?;
-                        let start = scan.at;
-                        scan.value().then_some(())?;
-                        let raw = bytes.get(start..scan.at)?;
-                        return serde_json::from_slice::<String>(raw).ok();
-                    }
-                    Key::Named(_) => scan.value().then_some(())?,
-                    Key::End | Key::Bad => return None,
-                }
-            }
-        };
-        Some(R::unreadable(BadRecord {
-            id: text(b"id").and_then(|id| id.parse().ok()),
-            device_id: text(b"deviceId").and_then(|id| id.parse().ok()),
-            detail: json_problem(error),
-        }))
     }
 
     fn array(&mut self, page: bool) -> Step<R> {
@@ -398,129 +454,38 @@ impl<R: Resource> Reader<R> {
     }
 }
 
+/// A record with a member that no JSON reader takes (a lone surrogate, a repeated member) may still say whose it is.
+fn salvage(record: &str, error: &serde_json::Error) -> BadRecord {
+    let bytes = record.as_bytes();
+    let text = |name: &[u8]| {
+        let mut scan = Scan { bytes, at: 1 };
+        loop {
+            match scan.key()? {
+                Key::Named(key) if key == name => {
+                    scan.space()?;
+                    let start = scan.at;
+                    scan.value().then_some(())?;
+                    let raw = record.get(start..scan.at)?;
+                    return serde_json::from_str::<String>(raw).ok();
+                }
+                Key::Named(_) => scan.value().then_some(())?,
+                Key::End | Key::Bad => return None,
+            }
+        }
+    };
+    BadRecord {
+        id: text(b"id").and_then(|id| id.parse().ok()),
+        device_id: text(b"deviceId").and_then(|id| id.parse().ok()),
+        detail: if record.contains(SUBSTITUTE) {
+            "the record is no UTF-8".into()
+        } else {
+            json_problem(error)
+        },
+    }
+}
+
 fn json_problem(error: &serde_json::Error) -> String {
     // The reader's own line and column count from the record; the record's offset is reported beside it.
     let text = error.to_string();
     text.split(" at line ").next().unwrap_or(&text).to_owned()
-}
-
-/// The length of the JSON value at the start of `bytes`, by its brackets and strings alone; `None` when it does not end.
-fn value_length(bytes: &[u8]) -> Option<usize> {
-    let mut scan = Scan { bytes, at: 0 };
-    scan.space()?;
-    scan.value().then_some(scan.at)
-}
-
-enum Key<'a> {
-    Named(&'a [u8]),
-    End,
-    Bad,
-}
-
-/// A walk over the structure of JSON that checks nothing else.
-struct Scan<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Scan<'a> {
-    fn space(&mut self) -> Option<u8> {
-        while let Some(&byte) = self.bytes.get(self.at) {
-            if !matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
-                return Some(byte);
-            }
-            self.at += 1;
-        }
-        None
-    }
-
-    /// The next member's name with its colon taken, or the object's end; `None` when the bytes end first.
-    fn key(&mut self) -> Option<Key<'a>> {
-        loop {
-            match self.space()? {
-                b',' => self.at += 1,
-                b'}' => {
-                    self.at += 1;
-                    return Some(Key::End);
-                }
-                b'"' => {
-                    let start = self.at + 1;
-                    if !self.string() {
-                        return None;
-                    }
-                    let name = self.bytes.get(start..self.at - 1)?;
-                    return Some(match self.space()? {
-                        b':' => {
-                            self.at += 1;
-                            Key::Named(name)
-                        }
-                        _ => Key::Bad,
-                    });
-                }
-                _ => return Some(Key::Bad),
-            }
-        }
-    }
-
-    /// Steps over one value; `false` when the bytes end first.
-    fn value(&mut self) -> bool {
-        let mut depth = 0_usize;
-        loop {
-            let Some(first) = self.space() else {
-                return false;
-            };
-            match first {
-                b'"' => {
-                    if !self.string() {
-                        return false;
-                    }
-                }
-                b'{' | b'[' => {
-                    depth += 1;
-                    self.at += 1;
-                }
-                b'}' | b']' => {
-                    depth = depth.saturating_sub(1);
-                    self.at += 1;
-                }
-                b',' | b':' if depth > 0 => self.at += 1,
-                b',' | b':' => return true,
-                _ => {
-                    let rest = self.bytes.get(self.at..).unwrap_or_default();
-                    let length = rest
-                        .iter()
-                        .position(|byte| b",:]}[{\" \t\r\n".contains(byte));
-                    let Some(length) = length else {
-                        self.at = self.bytes.len();
-                        return false;
-                    };
-                    self.at += length;
-                }
-            }
-            if depth == 0 {
-                return true;
-            }
-        }
-    }
-
-    /// Steps over a string that begins here; `false` when the bytes end first.
-    fn string(&mut self) -> bool {
-        self.at += 1;
-        loop {
-            let rest = self.bytes.get(self.at..).unwrap_or_default();
-            match memchr::memchr2(b'"', b'\\', rest) {
-                None => {
-                    self.at = self.bytes.len();
-                    return false;
-                }
-                Some(found) => {
-                    let escape = rest.get(found) == Some(&b'\\');
-                    self.at += found + if escape { 2 } else { 1 };
-                    if !escape {
-                        return true;
-                    }
-                }
-            }
-        }
-    }
 }

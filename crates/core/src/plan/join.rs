@@ -479,6 +479,15 @@ impl Joined {
                 named: true,
                 disabled_in_cloud: record.enabled == Known::No,
             }),
+            // The object's own cloud object is there, in a record that has no device id.
+            CloudKind::SoftDeleted
+                if matches!(
+                    terms.events.get(&object.anchor),
+                    Some((_, Event::Bad | Event::Nameless(_)))
+                ) =>
+            {
+                self.gone(object, terms);
+            }
             // A removal counts for the object that it names; another registration of the device may be alive.
             CloudKind::SoftDeleted
                 if record.object != object.anchor && terms.absence == Absence::MeansNothing =>

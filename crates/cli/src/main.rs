@@ -1,3 +1,17 @@
-//! The command line.
+//! The command line of device-writeback: the only place with an environment, a clock, signals and an exit code.
 
-fn main() {}
+mod args;
+mod clock;
+mod exit;
+mod file;
+mod logs;
+mod output;
+mod progress;
+mod run;
+mod settings;
+mod text;
+mod verbs;
+
+fn main() -> std::process::ExitCode {
+    run::main().into()
+}

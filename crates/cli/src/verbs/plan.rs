@@ -1,0 +1,102 @@
+//! `plan`: what would be done.
+
+use std::path::Path;
+
+use device_writeback::FileSpool;
+use device_writeback::core::plan::{Plan, Refusal};
+use device_writeback::core::render::Format;
+use device_writeback::engine::Error;
+
+use crate::args::{self, OutputFormat};
+use crate::exit::Exit;
+use crate::file;
+use crate::output::{Places, refusal_lines, write_plan};
+use crate::run::Context;
+use crate::text::{counts, hex, safe};
+
+pub(crate) async fn run(context: &Context, args: &args::Plan) -> Result<Exit, Error> {
+    let run = context.open(args.take_over.take_over)?;
+    let planned = run
+        .plan(Box::new(FileSpool::new()), &context.control)
+        .await?;
+    context.end_progress();
+    let limits = planned.check_limits(&run.options().limits);
+    let plan = &planned.plan;
+    let places = super::places(&run, plan);
+    let output = context.output;
+    let mut options = output.render_options(args.listing.all);
+    options.limits = Some(limits.clone());
+    if let Some(path) = &args.out {
+        let format = match output.format {
+            OutputFormat::Text => Format::Json,
+            other => other.into(),
+        };
+        file::replace(path, |out| {
+            write_plan(plan, format, &options, &Places::new(), out)
+        })?;
+    }
+    output.write(|out| match (output.format, &args.out) {
+        (OutputFormat::Text, _) | (OutputFormat::Ldif | OutputFormat::Html, Some(_)) => {
+            if output.quiet {
+                writeln!(out, "{}", counts(plan))?;
+            } else {
+                write_plan(plan, Format::Text, &options, &places, out)?;
+            }
+            for line in verdict(plan, &limits, args.out.as_deref(), output.format) {
+                writeln!(out, "{line}")?;
+            }
+            Ok(())
+        }
+        (format, _) => write_plan(plan, format.into(), &options, &places, out),
+    })?;
+    Ok(match (plan.is_empty(), limits) {
+        (false, _) => Exit::Pending,
+        (true, Ok(())) => Exit::Done,
+        (true, Err(_)) => Exit::Refused,
+    })
+}
+
+/// What would become of the plan, and the way on.
+fn verdict(
+    plan: &Plan,
+    limits: &Result<(), Refusal>,
+    saved: Option<&Path>,
+    format: OutputFormat,
+) -> Vec<String> {
+    let digest = hex(&plan.digest());
+    let applicable = saved.filter(|_| format == OutputFormat::Text);
+    let file = applicable.map_or_else(
+        || "FILE".to_owned(),
+        |path| safe(&path.display().to_string()),
+    );
+    let mut lines = vec![String::new()];
+    match limits {
+        Err(refusal) => {
+            let mut refused = refusal_lines(refusal, &file, &digest).into_iter();
+            lines.extend(refused.next().map(|line| format!("would be {line}")));
+            lines.extend(refused);
+        }
+        Ok(()) if plan.is_empty() => {}
+        Ok(()) => {
+            lines.push("would be applied: the limits are kept".into());
+            if applicable.is_some() {
+                lines.push(format!(
+                    "apply exactly this with: device-writeback apply {file} --digest {digest}"
+                ));
+            }
+        }
+    }
+    if let Some(path) = saved {
+        let path = safe(&path.display().to_string());
+        lines.push(match format {
+            OutputFormat::Ldif | OutputFormat::Html => {
+                format!("saved in {path}, to be read; only --format json saves a plan for apply")
+            }
+            _ => format!("saved in {path}"),
+        });
+    }
+    if lines.len() == 1 {
+        lines.clear();
+    }
+    lines
+}

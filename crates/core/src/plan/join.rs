@@ -138,8 +138,8 @@ pub(super) struct Terms<'a> {
     pub(super) events: &'a HashMap<ObjectId, (u64, Event)>,
     /// Names taken by objects whose device id is another one.
     pub(super) odd_names: &'a HashMap<DeviceId, u64>,
-    /// First halves of the ids of devices that share an alternative id with another.
-    pub(super) shared_alt_ids: &'a HashSet<u64>,
+    /// Devices that share an alternative id with another.
+    pub(super) shared_alt_ids: &'a HashSet<DeviceId>,
     pub(super) absence: Absence,
     /// A part of the directory was not read: an object may exist that nobody saw.
     pub(super) directory_incomplete: bool,
@@ -173,43 +173,43 @@ pub(super) struct Joined {
     pub(super) in_scope: u64,
 }
 
-/// First half of a device id, enough to tell two devices apart in a set.
-pub(super) fn half(device: DeviceId) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = device.guid().to_bytes();
-    u64::from_be_bytes([a, b, c, d, e, f, g, h])
-}
-
-/// An alternative id that somebody has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// An alternative id that a record or an object has: 16 bytes.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct AltId {
     /// Hash of the alternative id.
     pub(super) hash: u64,
-    /// [`half`] of the device id.
-    pub(super) device: u64,
-    /// Sequence number of the cloud record, [`AltId::DIRECTORY`] for an object of the directory.
-    pub(super) sequence: u64,
+    /// Place of the entry in its list, before [`join`] sorts it.
+    pub(super) place: u32,
+    /// The entry is one of the directory's.
+    pub(super) directory: bool,
 }
 
-impl AltId {
-    pub(super) const DIRECTORY: u64 = u64::MAX;
-}
-
-/// Ids of devices that share an alternative id; what superseded records said counts no more.
-pub(super) fn shared(mut ids: Vec<AltId>, cloud: &[CloudEntry]) -> HashSet<u64> {
-    let superseded: HashSet<u64> = cloud
-        .iter()
-        .filter(|entry| entry.kind == CloudKind::Superseded)
-        .map(|entry| entry.sequence)
-        .collect();
-    if !superseded.is_empty() {
-        ids.retain(|id| id.sequence == AltId::DIRECTORY || !superseded.contains(&id.sequence));
-    }
-    ids.sort_unstable();
-    ids.dedup_by_key(|id| (id.hash, id.device));
+/// Devices that share an alternative id with another; what superseded records said counts no more.
+pub(super) fn shared(
+    mut ids: Vec<AltId>,
+    cloud: &[CloudEntry],
+    directory: &[DirectoryEntry],
+) -> HashSet<DeviceId> {
+    let device = |id: &AltId| {
+        let place = id.place as usize;
+        if id.directory {
+            directory.get(place).map(|entry| entry.device)
+        } else {
+            cloud
+                .get(place)
+                .filter(|entry| entry.kind != CloudKind::Superseded)
+                .map(|entry| entry.device)
+        }
+    };
+    ids.sort_unstable_by_key(|id| id.hash);
     let mut shared = HashSet::new();
     for chunk in ids.chunk_by(|left, right| left.hash == right.hash) {
-        if chunk.len() > 1 {
-            shared.extend(chunk.iter().map(|id| id.device));
+        let mut devices = chunk.iter().filter_map(device);
+        let first = devices.next();
+        let mut others = devices.filter(|device| Some(*device) != first).peekable();
+        if others.peek().is_some() {
+            shared.extend(first);
+            shared.extend(others);
         }
     }
     shared
@@ -390,7 +390,7 @@ impl Joined {
                     });
                 } else if terms.directory_incomplete {
                     self.remark(device, Reason::HeldIncomplete, Some(record), None);
-                } else if terms.shared_alt_ids.contains(&half(device)) {
+                } else if terms.shared_alt_ids.contains(&device) {
                     self.remark(
                         device,
                         Reason::DuplicateAlternativeSecurityId,
@@ -424,7 +424,7 @@ impl Joined {
                 Some(record),
                 Some(&object),
             );
-        } else if terms.shared_alt_ids.contains(&half(object.device)) {
+        } else if terms.shared_alt_ids.contains(&object.device) {
             self.remark(
                 object.device,
                 Reason::DuplicateAlternativeSecurityId,
@@ -448,7 +448,7 @@ impl Joined {
             return self.gone(object, terms);
         };
         match record.kind {
-            CloudKind::InScope if terms.shared_alt_ids.contains(&half(device)) => {
+            CloudKind::InScope if terms.shared_alt_ids.contains(&device) => {
                 self.remark(
                     device,
                     Reason::DuplicateAlternativeSecurityId,

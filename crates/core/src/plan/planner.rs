@@ -6,7 +6,7 @@ use super::digest::Digester;
 use super::document::{Completeness, Identity, Plan};
 use super::join::{
     Absence, AltId, Candidate, CloudEntry, CloudKind, DirectoryEntry, Event, Joined, Known, Remark,
-    Terms, Work, half, join, shared, supersede,
+    Terms, Work, join, shared, supersede,
 };
 use super::resolve::Open;
 use super::spool::Spool;
@@ -249,8 +249,8 @@ impl Planner {
             for value in object.values.values(Attribute::AltSecurityIdentities) {
                 self.alt_ids.push(AltId {
                     hash: self.digester.short(value),
-                    device: half(device),
-                    sequence: AltId::DIRECTORY,
+                    place: place(&self.directory),
+                    directory: true,
                 });
             }
         }
@@ -440,8 +440,8 @@ impl Planner {
             for value in self.desired.values.values(Attribute::AltSecurityIdentities) {
                 self.alt_ids.push(AltId {
                     hash: self.digester.short(value),
-                    device: half(id),
-                    sequence,
+                    place: place(&self.cloud),
+                    directory: false,
                 });
             }
         }
@@ -488,7 +488,11 @@ impl Planner {
             _ => Absence::Unread,
         };
         supersede(&mut self.cloud, &self.events);
-        let shared_alt_ids = shared(std::mem::take(&mut self.alt_ids), &self.cloud);
+        let shared_alt_ids = shared(
+            std::mem::take(&mut self.alt_ids),
+            &self.cloud,
+            &self.directory,
+        );
         let raised = self
             .setup
             .mask
@@ -568,6 +572,12 @@ impl Setup {
         mask.remove(Attribute::ApproximateLastLogonTimeStamp);
         mask
     }
+}
+
+/// Where the next entry of `list` will be.
+fn place<T>(list: &[T]) -> u32 {
+    // The join counts entries in 32 bits too: four thousand million devices are no tenant's.
+    u32::try_from(list.len()).unwrap_or(u32::MAX)
 }
 
 /// Days of the rule in seconds.

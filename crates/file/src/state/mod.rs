@@ -1,0 +1,392 @@
+//! What is remembered between runs, in one file.
+//!
+//! The file is a `redb` database: crash-safe, one writer, locked against a second process while it is open. Calls block for as
+//! long as a commit to disk takes; they are few.
+
+mod documents;
+mod known;
+mod tables;
+
+pub use documents::{JournalRecord, OutcomeRecord, RunRecord};
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use device_writeback_core::apply::Verdict;
+use device_writeback_core::filetime::FileTime;
+use device_writeback_core::guid::{DeviceId, TenantId};
+use device_writeback_core::plan::{Action, History, Provenance};
+use device_writeback_engine::ports::{JournalEntry, JournalOutcome, RunEnd, RunStart, StateStore};
+use device_writeback_engine::{Error, ErrorKind};
+use redb::{Database, DatabaseError, ReadableDatabase as _, ReadableTable as _};
+
+use self::tables::{DISABLED, JOURNAL, KNOWN, META, OUTCOMES, OVERRIDES, RETIRED, RUNS, key_of};
+
+/// `format` of the state file.
+const FORMAT: u64 = 1;
+
+/// A state file. See [the module](self).
+#[derive(Debug)]
+pub struct FileState {
+    database: Database,
+    path: PathBuf,
+    tenant: TenantId,
+}
+
+impl FileState {
+    /// Opens the state file at `path`, which is made (mode 0600, missing folders 0700) when it is absent. A state belongs to one
+    /// tenant: what another tenant's devices were must never count as knowledge about this one's.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`] when another run holds the file, [`ErrorKind::Config`] when it is another tenant's,
+    /// [`ErrorKind::Data`] when it is damaged or cannot be opened.
+    pub fn open(path: &Path, tenant: TenantId) -> Result<Self, Error> {
+        let name = path.display();
+        prepare(path).map_err(|error| {
+            Error::new(
+                ErrorKind::Data,
+                format!("opening the state file {name} failed"),
+            )
+            .with_remedy("check the folder and its permissions, or set state.path")
+            .with_source(error)
+        })?;
+        let database = Database::create(path).map_err(|error| match error {
+            DatabaseError::DatabaseAlreadyOpen => Error::new(
+                ErrorKind::Refused,
+                format!("another run holds the state file {name}"),
+            )
+            .with_remedy("wait until it has ended"),
+            other => damaged(path, other),
+        })?;
+        let state = Self {
+            database,
+            path: path.to_owned(),
+            tenant,
+        };
+        state.claim()?;
+        Ok(state)
+    }
+
+    /// The runs that wrote, oldest first.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] when the file is damaged.
+    pub fn runs(&self) -> Result<Vec<RunRecord>, Error> {
+        self.reading(|transaction| {
+            let table = transaction.open_table(RUNS)?;
+            let mut runs = Vec::new();
+            for row in table.iter()? {
+                runs.push(documents::parse(row?.1.value())?);
+            }
+            Ok(runs)
+        })
+    }
+
+    /// The changes of a run as they were journalled before their operations were sent, each with its outcome, in plan order.
+    /// An entry without an outcome belongs to a run that did not come to its end.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] when the file is damaged.
+    pub fn journal_entries(
+        &self,
+        run: u64,
+    ) -> Result<Vec<(JournalRecord, Option<OutcomeRecord>)>, Error> {
+        self.reading(|transaction| {
+            let journal = transaction.open_table(JOURNAL)?;
+            let outcomes = transaction.open_table(OUTCOMES)?;
+            let mut entries = Vec::new();
+            for row in journal.range((run, 0)..=(run, u64::MAX))? {
+                let (key, value) = row?;
+                let outcome = match outcomes.get(key.value())? {
+                    Some(outcome) => Some(documents::parse(outcome.value())?),
+                    None => None,
+                };
+                entries.push((documents::parse(value.value())?, outcome));
+            }
+            Ok(entries)
+        })
+    }
+
+    /// Makes every table, and checks or sets whose file this is.
+    fn claim(&self) -> Result<(), Error> {
+        let owner = self.writing(|transaction| {
+            transaction.open_table(KNOWN)?;
+            transaction.open_table(DISABLED)?;
+            transaction.open_table(RETIRED)?;
+            transaction.open_table(RUNS)?;
+            transaction.open_table(JOURNAL)?;
+            transaction.open_table(OUTCOMES)?;
+            transaction.open_table(OVERRIDES)?;
+            let mut meta = transaction.open_table(META)?;
+            let format = meta.get("format")?.map(|value| value.value().to_vec());
+            let owner = meta.get("tenant_id")?.map(|value| value.value().to_vec());
+            if format.is_none() {
+                meta.insert("format", FORMAT.to_le_bytes().as_slice())?;
+                meta.insert("tenant_id", self.tenant.to_string().as_bytes())?;
+            }
+            Ok(format.map(|format| (format, owner)))
+        })?;
+        let Some((format, owner)) = owner else {
+            return Ok(());
+        };
+        let name = self.path.display();
+        if format != FORMAT.to_le_bytes() {
+            return Err(Error::new(
+                ErrorKind::Data,
+                format!("the state file {name} was written by another version of this program"),
+            )
+            .with_remedy(
+                "use that version, or move the file away: that costs a full run and never a delete",
+            ));
+        }
+        let owner = owner
+            .map(|owner| String::from_utf8_lossy(&owner).into_owned())
+            .unwrap_or_default();
+        if owner != self.tenant.to_string() {
+            return Err(Error::new(
+                ErrorKind::Config,
+                format!(
+                    "the state file {name} belongs to tenant {owner}, this configuration is for {}",
+                    self.tenant
+                ),
+            )
+            .with_remedy("give each tenant a state.path of its own"));
+        }
+        Ok(())
+    }
+
+    fn reading<T>(
+        &self,
+        read: impl FnOnce(&redb::ReadTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, Error> {
+        self.database
+            .begin_read()
+            .map_err(redb::Error::from)
+            .and_then(|transaction| read(&transaction))
+            .map_err(|error| damaged(&self.path, error))
+    }
+
+    fn writing<T>(
+        &self,
+        write: impl FnOnce(&redb::WriteTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, Error> {
+        let attempt = || {
+            let transaction = self.database.begin_write()?;
+            let value = write(&transaction)?;
+            transaction.commit()?;
+            Ok(value)
+        };
+        attempt().map_err(|error: redb::Error| damaged(&self.path, error))
+    }
+}
+
+impl StateStore for FileState {
+    async fn provenance(&self, devices: &[DeviceId]) -> Result<Vec<Provenance>, Error> {
+        self.reading(|transaction| {
+            let known = transaction.open_table(KNOWN)?;
+            let disabled = transaction.open_table(DISABLED)?;
+            let mut answers = Vec::with_capacity(devices.len());
+            for device in devices {
+                let shard = known.get(known::shard_of(*device))?;
+                let since = disabled.get(&key_of(*device))?;
+                answers.push(Provenance {
+                    known: shard.is_some_and(|shard| known::contains(shard.value(), *device)),
+                    disabled_since: since
+                        .and_then(|ticks| FileTime::from_ticks(ticks.value()).ok()),
+                });
+            }
+            Ok(answers)
+        })
+    }
+
+    async fn history(&self, now: FileTime) -> Result<History, Error> {
+        let day = now.minus_days(1).ticks();
+        self.reading(|transaction| {
+            let mut history = History::default();
+            for row in transaction.open_table(RETIRED)?.iter()? {
+                let (device, ticks) = row?;
+                // A clock that was wrong may have written a time ahead of now: it counts, or it would unlock the limit.
+                if ticks.value() > day {
+                    history
+                        .retired
+                        .insert(DeviceId::from_bytes(*device.value()));
+                }
+            }
+            let meta = transaction.open_table(META)?;
+            history.our_objects = meta
+                .get("our_objects")?
+                .and_then(|value| number(value.value()));
+            Ok(history)
+        })
+    }
+
+    async fn begin_run(&self, run: &RunStart) -> Result<u64, Error> {
+        self.writing(|transaction| {
+            let mut meta = transaction.open_table(META)?;
+            let number = meta
+                .get("runs")?
+                .and_then(|value| number(value.value()))
+                .unwrap_or(0)
+                + 1;
+            meta.insert("runs", number.to_le_bytes().as_slice())?;
+            let record = documents::text(&RunRecord::new(number, run))?;
+            transaction
+                .open_table(RUNS)?
+                .insert(number, record.as_slice())?;
+            let old = run.time.minus_days(2).ticks();
+            transaction
+                .open_table(RETIRED)?
+                .retain(|_, ticks| ticks > old)?;
+            Ok(number)
+        })
+    }
+
+    async fn journal(&self, run: u64, entries: &[JournalEntry]) -> Result<(), Error> {
+        self.writing(|transaction| {
+            let record = transaction
+                .open_table(RUNS)?
+                .get(run)?
+                .map(|value| value.value().to_vec());
+            let now = match record {
+                Some(record) => documents::parse::<RunRecord>(&record)?.time,
+                None => {
+                    return Err(redb::Error::Corrupted(format!(
+                        "the run {run} was never begun"
+                    )));
+                }
+            };
+            let mut journal = transaction.open_table(JOURNAL)?;
+            let mut retired = transaction.open_table(RETIRED)?;
+            for entry in entries {
+                let record = documents::text(&JournalRecord::new(entry))?;
+                journal.insert((run, entry.number), record.as_slice())?;
+                if entry.retirement {
+                    retired.insert(&key_of(entry.device_id), now.ticks())?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    async fn outcomes(&self, run: u64, outcomes: &[JournalOutcome]) -> Result<(), Error> {
+        self.writing(|transaction| {
+            let record = transaction
+                .open_table(RUNS)?
+                .get(run)?
+                .map(|value| value.value().to_vec());
+            let now = match record {
+                Some(record) => documents::parse::<RunRecord>(&record)?.time,
+                None => {
+                    return Err(redb::Error::Corrupted(format!(
+                        "the run {run} was never begun"
+                    )));
+                }
+            };
+            let mut table = transaction.open_table(OUTCOMES)?;
+            let mut disabled = transaction.open_table(DISABLED)?;
+            for outcome in outcomes {
+                let record = documents::text(&OutcomeRecord::new(outcome))?;
+                table.insert((run, outcome.number), record.as_slice())?;
+                if outcome.verdict != Verdict::Done {
+                    continue;
+                }
+                let key = key_of(outcome.device_id);
+                if outcome.action == Action::Disable {
+                    // The first disabling starts the clock of disable-then-delete.
+                    if disabled.get(&key)?.is_none() {
+                        disabled.insert(&key, now.ticks())?;
+                    }
+                } else {
+                    disabled.remove(&key)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    async fn end_run(&self, end: RunEnd) -> Result<(), Error> {
+        // A run that learned nothing new writes nothing: a timer would otherwise cost a disk flush each time.
+        let shards = self.reading(|transaction| {
+            known::changed_shards(&transaction.open_table(KNOWN)?, &end.known)
+        })?;
+        let (waiting, ours) = self.reading(|transaction| {
+            let disabled = transaction.open_table(DISABLED)?;
+            let mut waiting = Vec::new();
+            for device in &end.waiting {
+                if disabled.get(&key_of(*device))?.is_none() {
+                    waiting.push(*device);
+                }
+            }
+            let meta = transaction.open_table(META)?;
+            let ours = meta
+                .get("our_objects")?
+                .and_then(|value| number(value.value()));
+            Ok((waiting, end.our_objects.filter(|new| Some(*new) != ours)))
+        })?;
+        if shards.is_empty() && waiting.is_empty() && ours.is_none() {
+            return Ok(());
+        }
+        self.writing(|transaction| {
+            let mut known = transaction.open_table(KNOWN)?;
+            for (shard, entries) in &shards {
+                known.insert(*shard, entries.as_slice())?;
+            }
+            let mut disabled = transaction.open_table(DISABLED)?;
+            for device in &waiting {
+                disabled.insert(&key_of(*device), end.time.ticks())?;
+            }
+            if let Some(ours) = ours {
+                transaction
+                    .open_table(META)?
+                    .insert("our_objects", ours.to_le_bytes().as_slice())?;
+            }
+            Ok(())
+        })
+    }
+
+    async fn use_override(&self, digest: [u8; 32], now: FileTime) -> Result<bool, Error> {
+        self.writing(|transaction| {
+            let mut overrides = transaction.open_table(OVERRIDES)?;
+            let used = overrides.get(&digest)?.is_some();
+            if !used {
+                overrides.insert(&digest, now.ticks())?;
+            }
+            Ok(used)
+        })
+    }
+}
+
+fn number(bytes: &[u8]) -> Option<u64> {
+    bytes.try_into().ok().map(u64::from_le_bytes)
+}
+
+/// Makes the folder and the file, so that neither is ever readable by others.
+fn prepare(path: &Path) -> std::io::Result<()> {
+    if let Some(folder) = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(folder)?;
+    }
+    let mut options = fs::OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
+}
+
+fn damaged(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(
+        ErrorKind::Data,
+        format!("the state file {} cannot be used", path.display()),
+    )
+    .with_remedy("if it is damaged, move it away: losing it costs a full run and never a delete")
+    .with_source(error)
+}
+
+#[cfg(test)]
+mod tests;

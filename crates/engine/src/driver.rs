@@ -107,15 +107,17 @@ impl Learned {
     pub(crate) fn from_plan(plan: &Plan, known: Vec<(DeviceId, ObjectId)>) -> Self {
         let full = *plan.source_completeness() == Completeness::Full
             && *plan.directory_completeness() == Completeness::Full;
+        let mut waiting: Vec<_> = plan
+            .held()
+            .iter()
+            .filter(|held| held.code == Reason::HeldGrace)
+            .filter_map(|held| held.device_id)
+            .collect();
+        waiting.sort_unstable();
         Self {
             known,
             our_objects: full.then_some(plan.summary().our_objects),
-            waiting: plan
-                .held()
-                .iter()
-                .filter(|held| held.code == Reason::HeldGrace)
-                .filter_map(|held| held.device_id)
-                .collect(),
+            waiting,
         }
     }
 }

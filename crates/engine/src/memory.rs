@@ -11,9 +11,7 @@ use device_writeback_core::dn::Dn;
 use device_writeback_core::filetime::FileTime;
 use device_writeback_core::graph::CloudRecord;
 use device_writeback_core::guid::{DeviceId, Guid, ObjectGuid, ObjectId};
-use device_writeback_core::plan::{
-    Action, CloudKey, Completeness, DirectoryKey, History, Provenance,
-};
+use device_writeback_core::plan::{CloudKey, Completeness, DirectoryKey, History, Provenance};
 use device_writeback_core::rules::PrincipalFacts;
 use device_writeback_core::schema::Attribute;
 use device_writeback_core::sid::Sid;
@@ -354,6 +352,14 @@ struct Remembered {
     journal: Vec<JournalEntry>,
 }
 
+impl Remembered {
+    /// When that run began.
+    fn begun(&self, run: u64) -> Option<FileTime> {
+        let index = usize::try_from(run).ok()?.checked_sub(1)?;
+        self.runs.get(index).copied()
+    }
+}
+
 impl MemoryState {
     /// Nothing remembered.
     pub fn new() -> Self {
@@ -407,9 +413,7 @@ impl StateStore for MemoryState {
 
     async fn journal(&self, run: u64, entries: &[JournalEntry]) -> Result<(), Error> {
         let mut state = self.lock();
-        let begun = usize::try_from(run)
-            .ok()
-            .and_then(|run| state.runs.get(run.checked_sub(1)?).copied());
+        let begun = state.begun(run);
         if let Some(time) = begun {
             let retired = entries.iter().filter(|entry| entry.retirement);
             state
@@ -420,14 +424,20 @@ impl StateStore for MemoryState {
         Ok(())
     }
 
-    async fn outcomes(&self, _run: u64, outcomes: &[JournalOutcome]) -> Result<(), Error> {
+    async fn outcomes(&self, run: u64, outcomes: &[JournalOutcome]) -> Result<(), Error> {
         let mut state = self.lock();
+        let begun = state.begun(run);
         for outcome in outcomes
             .iter()
             .filter(|outcome| outcome.verdict == Verdict::Done)
         {
-            if outcome.action != Action::Disable {
-                state.disabled.remove(&outcome.device_id);
+            match begun {
+                Some(time) if outcome.starts_clock() => {
+                    state.disabled.entry(outcome.device_id).or_insert(time);
+                }
+                _ => {
+                    state.disabled.remove(&outcome.device_id);
+                }
             }
         }
         Ok(())
@@ -435,10 +445,18 @@ impl StateStore for MemoryState {
 
     async fn end_run(&self, end: RunEnd) -> Result<(), Error> {
         let mut state = self.lock();
-        state.known.extend(end.known);
+        let begun = end.run.and_then(|run| state.begun(run));
+        let Remembered {
+            disabled, retired, ..
+        } = &mut *state;
+        disabled.retain(|device, _| {
+            let retired_now = begun.is_some() && retired.get(device).copied() == begun;
+            retired_now || !end.has_returned(*device)
+        });
         for device in end.waiting {
             state.disabled.entry(device).or_insert(end.time);
         }
+        state.known.extend(end.known);
         if end.our_objects.is_some() {
             state.our_objects = end.our_objects;
         }

@@ -142,14 +142,16 @@ pub trait StateStore: Send + Sync {
         entries: &[JournalEntry],
     ) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// What became of the changes; called after the directory's commit.
+    /// What became of the changes; called after the directory's commit. A change that is done starts the clock of its device's
+    /// deletion ([`JournalOutcome::starts_clock`]) unless it is running, or stops it.
     fn outcomes(
         &self,
         run: u64,
         outcomes: &[JournalOutcome],
     ) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// Remembers what a reading of both sides has shown, and ends the run if there was one.
+    /// Remembers what a reading of both sides has shown, and ends the run if there was one. Stops the clock of a device that
+    /// [has returned](RunEnd::has_returned), unless this run journalled its retirement.
     fn end_run(&self, end: RunEnd) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Whether a permission to exceed the limits was used before for the plan of that digest; marks it used.
@@ -209,6 +211,18 @@ pub struct JournalOutcome {
     pub message: String,
 }
 
+impl JournalOutcome {
+    /// Whether a change that is done starts the clock of `disable-then-delete`: it disabled the object because its device is
+    /// gone or out of scope. A device that was only disabled in the cloud is still there.
+    pub fn starts_clock(&self) -> bool {
+        self.action == Action::Disable
+            && matches!(
+                self.reason,
+                Reason::GoneAbsent | Reason::GoneRemoved | Reason::OutOfScope
+            )
+    }
+}
+
 /// What a run has learned.
 #[derive(Clone, Debug)]
 pub struct RunEnd {
@@ -222,6 +236,18 @@ pub struct RunEnd {
     pub known: Vec<(DeviceId, ObjectId)>,
     /// Number of our objects, when both sides were read in full.
     pub our_objects: Option<u64>,
-    /// Objects that are disabled and wait for their deletion: their clock starts now if it is not running.
+    /// Objects that are disabled and wait for their deletion: their clock starts now if it is not running;
+    /// sorted.
     pub waiting: Vec<DeviceId>,
+}
+
+impl RunEnd {
+    /// Whether the source has named `device` and nothing waits for its deletion: when it goes another time, its days are
+    /// counted from then.
+    pub fn has_returned(&self, device: DeviceId) -> bool {
+        self.known
+            .binary_search_by_key(&device, |known| known.0)
+            .is_ok()
+            && self.waiting.binary_search(&device).is_err()
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use device_writeback_core::apply::{Operation, OperationResult, ResultCode};
 use device_writeback_core::filetime::FileTime;
-use device_writeback_core::graph::{CloudItem, CloudRecord, Field, Removal};
+use device_writeback_core::graph::{CloudDevice, CloudItem, CloudRecord, Field, Removal};
 use device_writeback_core::plan::{Completeness, Override, RefusalCode};
 use device_writeback_core::rules::Retire;
 use device_writeback_engine::{Control, ErrorKind, Options, SyncEnd};
@@ -179,17 +179,15 @@ fn a_gone_device_is_disabled_and_deleted_when_its_time_is_over() {
     assert_eq!(reasons(&sync_all(&on(1)))["gone_absent"], 1);
     assert_eq!(lab.value(2, "msDS-IsEnabled").unwrap(), "FALSE");
 
-    // The clock starts with the first run that finds it disabled, and goes on.
-    assert_eq!(reasons(&sync_all(&on(2)))["held_grace"], 1);
-    for day in [3, 5, 11] {
+    for day in [2, 3, 5, 10] {
         let plan = sync_all(&on(day));
         assert_eq!(reasons(&plan)["held_grace"], 1, "day {day}");
         assert!(plan.is_empty());
     }
-    let plan = sync_all(&on(12));
+    let plan = sync_all(&on(11));
     assert_eq!(reasons(&plan)["grace_over"], 1);
     assert!(!lab.has(2));
-    assert!(sync_all(&on(13)).is_empty());
+    assert!(sync_all(&on(12)).is_empty());
 }
 
 #[test]
@@ -206,14 +204,67 @@ fn a_device_that_comes_back_begins_anew() {
     lab.now_has([device(1)]);
     assert_eq!(reasons(&sync_all(&on(20)))["gone_absent"], 1);
     assert_eq!(reasons(&sync_all(&on(21)))["held_grace"], 1);
-    assert_eq!(reasons(&sync_all(&on(30)))["held_grace"], 1);
-    assert_eq!(reasons(&sync_all(&on(31)))["grace_over"], 1);
+    assert_eq!(reasons(&sync_all(&on(29)))["held_grace"], 1);
+    assert_eq!(reasons(&sync_all(&on(30)))["grace_over"], 1);
+}
+
+fn disabled(number: u32) -> CloudDevice {
+    device_with(number, |device| {
+        device.account_enabled = Field::Value(false);
+    })
+}
+
+/// A disabled device is no gone device: its days are counted from when it goes, and again from when it goes once more.
+#[test]
+fn the_clock_runs_only_while_the_device_is_gone() {
+    let lab = lab([device(1), device(2)]);
+    let on = |day| lab.engine_at(today().plus_days(day), with_grace);
+    sync_all(&on(0));
+    lab.now_has([device(1), disabled(2)]);
+    assert_eq!(reasons(&sync_all(&on(1)))["disabled_in_cloud"], 1);
+    for (gone, back) in [(40, 45), (90, 95)] {
+        lab.now_has([device(1)]);
+        assert_eq!(reasons(&sync_all(&on(gone)))["held_grace"], 1);
+        assert_eq!(reasons(&sync_all(&on(gone + 4)))["held_grace"], 1);
+        lab.now_has([device(1), disabled(2)]);
+        assert!(sync_all(&on(back)).is_empty());
+    }
+    lab.now_has([device(1)]);
+    assert_eq!(reasons(&sync_all(&on(120)))["held_grace"], 1);
+    assert_eq!(reasons(&sync_all(&on(130)))["grace_over"], 1);
+}
+
+/// Out of scope is alive and named by the source: that alone must not stop the clock, nor must a delete that failed.
+#[test]
+fn a_device_out_of_scope_waits_too() {
+    let lab = lab([device(1), device(2)]);
+    let on = |day: i64| {
+        lab.engine_at(today().plus_days(day), |options| {
+            options.rules.out_of_scope = Retire::DisableThenDelete;
+            options.rules.delete_after_days = 10;
+            if day > 0 {
+                options.rules.exclude_devices = vec![device_id(2)];
+            }
+        })
+    };
+    sync_all(&on(0));
+    assert_eq!(reasons(&sync_all(&on(1)))["out_of_scope"], 1);
+    assert_eq!(reasons(&sync_all(&on(2)))["held_grace"], 1);
+    assert_eq!(reasons(&sync_all(&on(10)))["held_grace"], 1);
+    lab.directory
+        .on_write(|_, _| Act::Answer(OperationResult::new(ResultCode::BUSY, "")));
+    let (plan, report) = sync(&on(11));
+    assert_eq!(reasons(&plan)["grace_over"], 1);
+    assert_eq!(report.failed, 1);
+    lab.directory.on_write(|_, _| Act::Perform);
+    assert_eq!(reasons(&sync_all(&on(12)))["grace_over"], 1);
+    assert!(!lab.has(2));
 }
 
 /// A saved plan knows which objects wait; without their clock a forest that only ever applies saved plans would keep them for ever.
 #[test]
 fn saved_plans_start_the_clock_too() {
-    let lab = lab([device(1), device(2)]);
+    let lab = lab([device(1), disabled(2)]);
     let apply = |day: i64| {
         let engine = lab.engine_at(today().plus_days(day), with_grace);
         let planned = plan(&engine).unwrap();
@@ -227,8 +278,8 @@ fn saved_plans_start_the_clock_too() {
     };
     apply(0);
     lab.now_has([device(1)]);
-    assert_eq!(reasons(&apply(1))["gone_absent"], 1);
     assert_eq!(reasons(&apply(2))["held_grace"], 1);
+    assert_eq!(reasons(&apply(11))["held_grace"], 1);
     assert_eq!(reasons(&apply(12))["grace_over"], 1);
     assert!(!lab.has(2));
 }
@@ -237,11 +288,7 @@ fn saved_plans_start_the_clock_too() {
 fn a_disable_in_the_cloud_is_no_retirement() {
     let lab = lab((1..=30).map(device));
     sync_all(&lab.engine());
-    lab.now_has((1..=30).map(|number| {
-        device_with(number, |device| {
-            device.account_enabled = Field::Value(false)
-        })
-    }));
+    lab.now_has((1..=30).map(disabled));
     let plan = sync_all(&lab.engine_at(today(), at_most(0)));
     assert_eq!(reasons(&plan)["disabled_in_cloud"], 30);
     assert_eq!(plan.summary().retirements, 0);

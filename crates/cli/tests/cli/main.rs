@@ -1,0 +1,19 @@
+//! The real binary, in temporary folders, on copies of the quickstart.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail like tests"
+)]
+
+mod apply;
+mod config;
+mod documents;
+mod explain;
+mod files;
+mod quickstart;
+mod support;
+mod tamper;
+mod terminal;
+mod usage;

@@ -212,7 +212,7 @@ fn recount(document: &Value, summary: &mut Value) {
 
 /// Members in the order in which a plan has them; `serde_json::Value` keeps none.
 fn ordered(value: &Value) -> String {
-    const ORDER: [&str; 21] = [
+    const ORDER: [&str; 22] = [
         "action",
         "name",
         "attribute",
@@ -221,6 +221,7 @@ fn ordered(value: &Value) -> String {
         "message",
         "object_id",
         "dn",
+        "display_name",
         "detail",
         "sequence",
         "object_guid",

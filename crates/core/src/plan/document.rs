@@ -252,7 +252,7 @@ impl Plan {
         let mut buffer = Vec::new();
         self.index.iter().map(move |entry| {
             self.read(entry, &mut buffer)?;
-            serde_json::from_slice(&buffer).map_err(|error| PlanError::Document(error.to_string()))
+            serde_json::from_slice(&buffer).map_err(|error| PlanError::document(&error))
         })
     }
 
@@ -361,7 +361,7 @@ impl Plan {
         };
         let document = serde::de::DeserializeSeed::deserialize(seed, &mut deserializer)
             .and_then(|document| deserializer.end().map(|()| document))
-            .map_err(|error| PlanError::Document(error.to_string()))?;
+            .map_err(|error| PlanError::document(&error))?;
         document.into_plan()
     }
 }

@@ -48,6 +48,21 @@ pub enum PlanError {
     Document(String),
 }
 
+impl PlanError {
+    /// The JSON reader repeats what it found: its text is kept to one line, without control characters.
+    fn document(error: &serde_json::Error) -> Self {
+        let mut text = String::new();
+        for character in error.to_string().chars() {
+            if character.is_control() {
+                text.extend(character.escape_default());
+            } else {
+                text.push(character);
+            }
+        }
+        Self::Document(text)
+    }
+}
+
 /// What the planner needs before it can go on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

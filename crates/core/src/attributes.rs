@@ -329,3 +329,192 @@ pub fn validate_meaning(attribute: Attribute, value: &[u8]) -> Result<(), Invali
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::guid::ObjectId;
+    use crate::sid::SidEncoding;
+
+    fn form(attribute: Attribute, value: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        canonical(attribute, value, &mut out);
+        out
+    }
+
+    fn same(attribute: Attribute, left: &[u8], right: &[u8]) -> bool {
+        same_meaning(attribute, [left], [right])
+    }
+
+    #[test]
+    fn masks_are_sets() {
+        let mut mask: AttributeMask = [Attribute::IsManaged, Attribute::DisplayName]
+            .into_iter()
+            .collect();
+        assert!(mask.contains(Attribute::DisplayName) && !mask.contains(Attribute::IsCompliant));
+        assert_eq!(format!("{mask:?}"), r#"{"displayName", "msDS-IsManaged"}"#);
+        let other: AttributeMask = [Attribute::DisplayName].into_iter().collect();
+        assert_eq!(mask.intersection(other), other);
+        assert!(mask.is_superset(other) && !other.is_superset(mask));
+        assert!(mask.difference(mask).is_empty());
+        mask.remove(Attribute::DisplayName);
+        mask.remove(Attribute::DisplayName);
+        assert_eq!(mask.iter().collect::<Vec<_>>(), [Attribute::IsManaged]);
+        assert_eq!(AttributeMask::EMPTY.iter().count(), 0);
+        let all: AttributeMask = Attribute::ALL.iter().copied().collect();
+        assert_eq!(all.iter().collect::<Vec<_>>(), Attribute::ALL);
+    }
+
+    #[test]
+    fn sets_keep_values_apart_and_in_order() {
+        let mut set = AttributeSet::new();
+        set.push(Attribute::DevicePhysicalIds, b"b");
+        set.push(Attribute::DisplayName, b"");
+        set.push_with(Attribute::DevicePhysicalIds, |out| {
+            out.extend_from_slice(b"a")
+        });
+        let values: Vec<_> = set.values(Attribute::DevicePhysicalIds).collect();
+        assert_eq!(values, [b"b", b"a"]);
+        assert_eq!(set.first(Attribute::DisplayName), Some(&b""[..]));
+        assert!(set.has(Attribute::DisplayName) && !set.has(Attribute::IsManaged));
+        assert_eq!(set.first(Attribute::IsManaged), None);
+        assert_eq!(set.attributes().iter().count(), 2);
+        set.clear();
+        assert_eq!(set, AttributeSet::new());
+    }
+
+    #[test]
+    fn meanings() {
+        let sid: Sid = "S-1-5-21-1-2-3-1104".parse().unwrap();
+        let (text, octets) = (
+            sid.encode(SidEncoding::Text),
+            sid.encode(SidEncoding::Binary),
+        );
+        assert!(same(Attribute::RegisteredOwner, &text, &octets));
+        assert!(!same(
+            Attribute::RegisteredOwner,
+            &text,
+            b"S-1-5-21-1-2-3-1105"
+        ));
+        let id = ObjectId::parse("1c3a5f9e-0b2d-4c6e-8fa1-b3c5d7e9f102").unwrap();
+        let anchor = |encoding| cloud_anchor::encode(id, encoding);
+        assert!(same(
+            Attribute::CloudAnchor,
+            &anchor(cloud_anchor::CloudAnchorEncoding::Text),
+            &anchor(cloud_anchor::CloudAnchorEncoding::Binary)
+        ));
+        assert!(same(Attribute::DeviceObjectVersion, b"02", b"2"));
+        assert!(!same(Attribute::DeviceObjectVersion, b"+2", b"2"));
+        assert!(same(
+            Attribute::DevicePhysicalIds,
+            "Ä".as_bytes(),
+            "ä".as_bytes()
+        ));
+        assert!(!same(Attribute::DisplayName, b"a", b"A"));
+        assert!(!same(Attribute::AltSecurityIdentities, b"a", b"A"));
+        assert!(same_meaning(
+            Attribute::DevicePhysicalIds,
+            ["a", "B"],
+            ["b", "A", "a"]
+        ));
+        assert!(!same_meaning(Attribute::DevicePhysicalIds, ["a"], [""; 0]));
+    }
+
+    #[test]
+    fn a_value_that_means_nothing_is_equal_to_itself_only() {
+        for attribute in [
+            Attribute::RegisteredOwner,
+            Attribute::CloudAnchor,
+            Attribute::DeviceObjectVersion,
+            Attribute::DevicePhysicalIds,
+        ] {
+            let odd = b"\xFFodd";
+            assert!(same(attribute, odd, odd));
+            assert!(!same(attribute, odd, b"\xFFODD"), "{attribute}");
+            // Not even to what decodes to the same octets.
+            let raw = form(attribute, odd);
+            assert!(!raw.is_empty());
+            assert_ne!(form(attribute, &raw), raw);
+        }
+    }
+
+    #[test]
+    fn ranges_as_a_domain_controller_counts_them() {
+        let valid = |attribute, value: &str| validate(attribute, value.as_bytes()).is_ok();
+        assert!(valid(Attribute::DisplayName, &"x".repeat(256)));
+        assert!(!valid(Attribute::DisplayName, &"x".repeat(257)));
+        assert!(valid(Attribute::DisplayName, &"\u{1F4BB}".repeat(128)));
+        assert!(!valid(Attribute::DisplayName, &"\u{1F4BB}".repeat(129)));
+        assert!(!valid(Attribute::DisplayName, ""));
+        assert!(valid(Attribute::IsEnabled, "TRUE") && !valid(Attribute::IsEnabled, "true"));
+        assert!(valid(Attribute::DeviceObjectVersion, "-2147483648"));
+        assert!(!valid(Attribute::DeviceObjectVersion, "2147483648"));
+        assert!(!valid(Attribute::DeviceObjectVersion, "+1"));
+        assert!(valid(
+            Attribute::ApproximateLastLogonTimeStamp,
+            "9223372036854775807"
+        ));
+        assert!(!valid(
+            Attribute::ApproximateLastLogonTimeStamp,
+            "9223372036854775808"
+        ));
+        assert!(validate(Attribute::DeviceId, &[0; 16]).is_ok());
+        assert_eq!(
+            validate(Attribute::DeviceId, &[0; 15])
+                .unwrap_err()
+                .to_string(),
+            "invalid msDS-DeviceID: 15 bytes, the schema allows 16 to 16"
+        );
+        assert!(validate(Attribute::DisplayName, b"\xFF").is_err());
+        assert!(validate(Attribute::ComputerSid, b"S-1-5-21-1-2-3-4").is_err());
+        assert!(validate(Attribute::RegisteredOwner, b"anything").is_ok());
+    }
+
+    #[test]
+    fn meanings_that_the_product_would_write() {
+        let valid = |attribute, value: &[u8]| validate_meaning(attribute, value).is_ok();
+        assert!(valid(Attribute::RegisteredOwner, b"S-1-5-21-1-2-3-1104"));
+        assert!(!valid(Attribute::RegisteredOwner, b"anything"));
+        assert!(!valid(Attribute::CloudAnchor, b"Device_"));
+        assert!(!valid(
+            Attribute::AltSecurityIdentities,
+            b"Kerberos:admin@contoso.com"
+        ));
+        assert!(!valid(Attribute::ApproximateLastLogonTimeStamp, b"-1"));
+        assert!(valid(
+            Attribute::ApproximateLastLogonTimeStamp,
+            b"134000000000000000"
+        ));
+        // With a separator AD FS would not find it.
+        let odd = format!(
+            "X509:<SHA1-TP-PUBKEY>{}+{}=",
+            "0".repeat(40),
+            "A".repeat(43)
+        );
+        assert!(AltSecurityId::parse(&odd).is_ok());
+        assert!(!valid(Attribute::AltSecurityIdentities, odd.as_bytes()));
+    }
+
+    proptest! {
+        #[test]
+        fn what_decodes_and_what_does_not_are_never_equal(
+            number in 0..Attribute::ALL.len(),
+            left in prop::collection::vec(any::<u8>(), 0..20),
+            right in prop::collection::vec(any::<u8>(), 0..20),
+        ) {
+            let attribute = Attribute::ALL[number];
+            if form(attribute, &left) == form(attribute, &right)
+                && attribute.schema().equality == Equality::Exact
+            {
+                prop_assert_eq!(&left, &right);
+            }
+            prop_assert!(same(attribute, &left, &left));
+            // No value panics, and what the product would write a domain controller takes.
+            if validate_meaning(attribute, &left).is_ok() {
+                prop_assert!(validate(attribute, &left).is_ok());
+            }
+        }
+    }
+}

@@ -14,6 +14,8 @@ use device_writeback_core::dn_binary::DnBinary;
 use device_writeback_core::error::InvalidValue;
 use device_writeback_core::graph::{BadRecord, CloudItem, CloudUser, Element, Reader, Resource};
 use device_writeback_core::ldif::{self, Body, Record};
+use device_writeback_core::plan::{MemorySpool, Plan};
+use sha2::{Digest as _, Sha256};
 
 /// A named target.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +47,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "ldif",
         run: ldif,
+    },
+    Target {
+        name: "plan_file",
+        run: plan_file,
     },
 ];
 
@@ -166,6 +172,53 @@ pub fn ldif(input: &[u8]) {
         );
         assert_eq!(ldif::parse_all(&comment).count(), 0, "{printed}");
     }
+}
+
+/// Plan documents: as they are, and with a digest that fits whatever they say.
+pub fn plan_file(input: &[u8]) {
+    const DIGEST: &[u8] = b",\n\"digest\":\"";
+    plan_document(input);
+    let found = input
+        .windows(DIGEST.len())
+        .rposition(|window| window == DIGEST);
+    if let Some((body, _)) = found.and_then(|at| input.split_at_checked(at)) {
+        let digest: [u8; 32] = Sha256::digest(body).into();
+        let digest: String = digest.iter().map(|octet| format!("{octet:02x}")).collect();
+        let tail = format!("\"{digest}\"\n}}\n");
+        let name = DIGEST.strip_suffix(b"\"").unwrap_or(DIGEST);
+        plan_document(&[body, name, tail.as_bytes()].concat());
+    }
+}
+
+/// What is read is written again in the planner's own form, and reads the same then.
+fn plan_document(input: &[u8]) {
+    let parse = |bytes: &[u8]| Plan::parse(bytes, Box::<MemorySpool>::default());
+    let plan = match parse(input) {
+        Ok(plan) => plan,
+        Err(error) => return one_line(&error),
+    };
+    let written = plan_written(&plan);
+    let again = parse(&written)
+        .map(|again| plan_written(&again))
+        .map_err(|error| error.to_string());
+    assert_eq!(
+        again.map(|again| again.escape_ascii().to_string()),
+        Ok(written.escape_ascii().to_string())
+    );
+    let mut retirements = 0;
+    for change in plan.changes() {
+        let change = change.unwrap_or_else(|e| broken(&format!("a change of a plan: {e}")));
+        retirements += u64::from(change.is_retirement());
+    }
+    assert_eq!(retirements, plan.summary().retirements);
+}
+
+fn plan_written(plan: &Plan) -> Vec<u8> {
+    let mut out = Vec::new();
+    if let Err(error) = plan.write(&mut out) {
+        broken(&format!("writing a plan to memory: {error}"));
+    }
+    out
 }
 
 fn ldif_record(record: Record) {

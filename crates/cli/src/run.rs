@@ -41,7 +41,6 @@ impl Context {
     /// # Errors
     /// The first of them that cannot be opened.
     pub(crate) fn open(&self, take_over: bool) -> Result<ConfiguredEngine, Error> {
-        settings::make_folders(&self.config)?;
         let mut options = Options::from_config(&self.config, self.now);
         options.take_over = take_over;
         open(&self.config, options)

@@ -43,31 +43,6 @@ pub(crate) fn read(path: &Path) -> Result<Config, Error> {
     Config::parse(&text, &name, folder)
 }
 
-/// Makes the folders of the files that a run makes when they are not there, for this account alone.
-///
-/// # Errors
-/// [`ErrorKind::Config`] with the folder.
-pub(crate) fn make_folders(config: &Config) -> Result<(), Error> {
-    for path in [&config.directory.path, &config.state.path] {
-        let Some(folder) = path.parent().filter(|folder| !folder.exists()) else {
-            continue;
-        };
-        let mut builder = std::fs::DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(folder).map_err(|error| {
-            Error::new(
-                ErrorKind::Config,
-                format!("the folder {} cannot be made", folder.display()),
-            )
-            .with_remedy("make it, or correct the path in the configuration")
-            .with_source(error)
-        })?;
-    }
-    Ok(())
-}
-
 enum Writers {
     Unknown(io::Error),
     Refused(Error),

@@ -42,10 +42,11 @@ pub(crate) async fn run(context: &Context, args: &args::Plan) -> Result<Exit, Er
             } else {
                 write_plan(plan, Format::Text, &options, &places, out)?;
             }
-            for line in verdict(plan, &limits, args.out.as_deref(), output.format) {
-                writeln!(out, "{line}")?;
+            let lines = verdict(plan, &limits, args.out.as_deref(), output.format);
+            if !output.quiet && !lines.is_empty() {
+                writeln!(out)?;
             }
-            Ok(())
+            lines.iter().try_for_each(|line| writeln!(out, "{line}"))
         }
         (format, _) => write_plan(plan, format.into(), &options, &places, out),
     })?;
@@ -69,7 +70,7 @@ fn verdict(
         || "FILE".to_owned(),
         |path| safe(&path.display().to_string()),
     );
-    let mut lines = vec![String::new()];
+    let mut lines = Vec::new();
     match limits {
         Err(refusal) => {
             let mut refused = refusal_lines(refusal, &file, &digest).into_iter();
@@ -94,9 +95,6 @@ fn verdict(
             }
             _ => format!("saved in {path}"),
         });
-    }
-    if lines.len() == 1 {
-        lines.clear();
     }
     lines
 }

@@ -107,34 +107,12 @@ fn an_override_is_for_one_plan_and_one_time() {
 fn an_object_that_moved_on_is_left_alone_and_named() {
     let place = Place::new();
     let (path, document) = place.save_plan();
-    // Somebody renames a device's object in the meantime.
-    let update = document["changes"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|change| {
-            change["action"] == "update" && change["attributes"][0]["name"] == "displayName"
-        })
-        .unwrap();
-    let old = update["attributes"][0]["old"][0]["text"].as_str().unwrap();
-    let seed = fs::read_to_string(place.quickstart().join("directory.ldif")).unwrap();
-    let line = format!("displayName: {old}\n");
-    assert!(seed.contains(&line));
-    fs::create_dir_all(place.directory().parent().unwrap()).unwrap();
-    fs::write(
-        place.directory(),
-        seed.replace(&line, "displayName: SOMEBODY-ELSE\n"),
-    )
-    .unwrap();
+    let device = place.rename_behind(&document);
 
     let said = place.run(&["apply", path.to_str().unwrap()]).expect(2);
     assert!(said.out.starts_with("47 of 48"), "{}", said.out);
     assert!(said.out.contains("1 not what the plan saw"), "{}", said.out);
-    assert!(
-        said.out.contains(update["device_id"].as_str().unwrap()),
-        "{}",
-        said.out
-    );
+    assert!(said.out.contains(&device), "{}", said.out);
     assert!(
         fs::read_to_string(place.directory())
             .unwrap()

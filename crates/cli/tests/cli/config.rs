@@ -291,6 +291,7 @@ fn files_that_are_named_must_be_there() {
         "dn: DC=contoso,DC=com\nnot a line\n",
     )
     .unwrap();
+    fs::write(place.quickstart().join("state.json"), "{}").unwrap();
     for (from, to, message) in [
         (
             "path = \"devices\"",
@@ -315,7 +316,7 @@ fn files_that_are_named_must_be_there() {
             "path = \"broken.ldif\"",
             "broken.ldif",
         ),
-        ("\"new/state.db\"", "\"users.json\"", "users.json"),
+        ("\"new/state.db\"", "\"state.json\"", "state.json"),
     ] {
         assert!(BASE.contains(from), "{from}");
         fs::write(&path, BASE.replacen(from, to, 1)).unwrap();

@@ -13,6 +13,8 @@ mod documents;
 mod explain;
 mod files;
 mod quickstart;
+#[cfg(unix)]
+mod signals;
 mod support;
 mod tamper;
 mod terminal;

@@ -128,6 +128,26 @@ impl Place {
         (path, document)
     }
 
+    /// Writes a directory in which somebody has renamed a device whose name the plan changes, and gives the device.
+    pub(crate) fn rename_behind(&self, plan: &Value) -> String {
+        let update = plan["changes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|change| {
+                change["action"] == "update" && change["attributes"][0]["name"] == "displayName"
+            })
+            .unwrap();
+        let old = update["attributes"][0]["old"][0]["text"].as_str().unwrap();
+        let seed = fs::read_to_string(self.quickstart().join("directory.ldif")).unwrap();
+        let line = format!("displayName: {old}\n");
+        assert!(seed.contains(&line));
+        fs::create_dir_all(self.directory().parent().unwrap()).unwrap();
+        let renamed = seed.replace(&line, "displayName: SOMEBODY-ELSE\n");
+        fs::write(self.directory(), renamed).unwrap();
+        update["device_id"].as_str().unwrap().to_owned()
+    }
+
     /// Whether nothing has been written to the directory.
     pub(crate) fn is_untouched(&self) -> bool {
         !self.directory().exists()

@@ -122,6 +122,14 @@ fn another_digest_than_the_one_asked_for_is_refused() {
 #[test]
 fn a_plan_for_elsewhere_is_refused() {
     let saved = Saved::new();
+    // Another forest: the registration service names another container.
+    let folder = saved.place.quickstart();
+    let forest = fs::read_to_string(folder.join("directory.ldif")).unwrap();
+    let location = "msDS-DeviceLocation: CN=RegisteredDevices,";
+    assert!(forest.contains(location));
+    let other = forest.replace(location, "msDS-DeviceLocation: CN=Elsewhere,")
+        + "\ndn: CN=Elsewhere,DC=contoso,DC=com\nobjectClass: top\nobjectClass: msDS-DeviceContainer\ncn: Elsewhere\n";
+    fs::write(folder.join("elsewhere.ldif"), other).unwrap();
     let elsewhere = [
         (
             "tenant",
@@ -143,11 +151,8 @@ fn a_plan_for_elsewhere_is_refused() {
         ),
         (
             "container",
-            vec![(
-                "schema = \"2016\"",
-                "schema = \"2016\"\ncontainer = \"CN=Elsewhere,DC=contoso,DC=com\"",
-            )],
-            "it was made for container CN=RegisteredDevices,DC=contoso,DC=com",
+            vec![("seed = \"directory.ldif\"", "seed = \"elsewhere.ldif\"")],
+            "it was made for container CN=RegisteredDevices,DC=contoso,DC=com, this configuration has CN=Elsewhere",
         ),
         (
             "rules",

@@ -12,7 +12,9 @@ fn hostile_names_never_reach_the_terminal_raw() {
         .as_array()
         .unwrap()
         .iter()
-        .filter_map(|change| change["attributes"][0]["new"][0]["text"].as_str())
+        .map(|change| &change["attributes"][0])
+        .filter(|attribute| attribute["name"] == "displayName")
+        .filter_map(|attribute| attribute["new"][0]["text"].as_str())
         .filter(|name| {
             name.chars()
                 .any(|character| !character.is_alphanumeric() && !"-. ".contains(character))

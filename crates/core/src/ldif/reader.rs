@@ -519,7 +519,7 @@ pub(super) fn split_encoded(text: &[u8]) -> Result<(&str, Encoded<'_>), String> 
 /// Whether `name` can be an attribute description with its options ([RFC 4512] 2.5).
 fn is_attribute_name(name: &[u8]) -> bool {
     name.first().is_some_and(u8::is_ascii_alphanumeric)
-        && name
-            .iter()
-            .all(|octet| octet.is_ascii_alphanumeric() || b"-.;_".contains(octet))
+        && name.iter().all(|octet| {
+            matches!(octet, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b';' | b'_')
+        })
 }

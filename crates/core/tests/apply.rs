@@ -43,6 +43,7 @@ fn change(action: Action, attributes: Vec<AttributeChange>) -> Change {
         device_id: device_id(1),
         object_id: Some(object_id(1)),
         dn: device_dn(device_id(1), &container()),
+        display_name: None,
         object_guid: (!create).then(|| object_guid(1)),
         reason: match action {
             Action::Create => Reason::NewDevice,

@@ -64,6 +64,9 @@ pub struct Change {
     pub object_id: Option<ObjectId>,
     /// The object's name.
     pub dn: Dn,
+    /// The object's `displayName` as it was read, for people; absent for a create.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
     /// The object's `objectGUID`; absent for a create, and where the directory has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object_guid: Option<ObjectGuid>,
@@ -101,11 +104,13 @@ impl Change {
             .find(|change| change.attribute == attribute)
     }
 
-    /// The name in the change, if it sets one, for people.
-    pub fn display_name(&self) -> Option<String> {
-        let change = self.attribute(Attribute::DisplayName)?;
-        let value = change.new.first().or(change.old.first())?;
-        Some(String::from_utf8_lossy(&value.0).into_owned())
+    /// What the device is called, for people: the new name where the change sets one.
+    pub fn name(&self) -> Option<String> {
+        let set = self
+            .attribute(Attribute::DisplayName)
+            .and_then(|change| change.new.first().or(change.old.first()))
+            .map(|value| String::from_utf8_lossy(&value.0).into_owned());
+        set.or_else(|| self.display_name.clone())
     }
 }
 

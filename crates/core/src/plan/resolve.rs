@@ -295,6 +295,7 @@ impl Planner {
             device_id: work.device,
             object_id: Some(cloud.id),
             dn: device_dn(work.device, &self.setup.identity.container),
+            display_name: None,
             object_guid: None,
             reason: work.reason,
             mark: None,
@@ -441,6 +442,10 @@ fn base(work: &Work, object: &DirectoryObject, action: Action, reason: Reason) -
         device_id: work.device,
         object_id: object.anchor(),
         dn: object.dn.clone(),
+        display_name: object
+            .values
+            .first(Attribute::DisplayName)
+            .map(|name| String::from_utf8_lossy(name).into_owned()),
         object_guid: object.guid,
         reason,
         mark: object

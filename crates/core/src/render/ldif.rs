@@ -58,7 +58,7 @@ pub(super) fn render(plan: &Plan, options: &RenderOptions, out: &mut dyn Write) 
 
 fn comments(change: &Change, buffer: &mut Vec<u8>) {
     let name = change
-        .display_name()
+        .name()
         .map_or_else(String::new, |name| format!(" {}", quoted(&name)));
     write_comment(
         buffer,

@@ -168,7 +168,7 @@ impl Page<'_> {
         let action = format!("{:<7}", change.action);
         let action = self.paint(Style::Action(change.action), &action);
         let name = change
-            .display_name()
+            .name()
             .map_or_else(String::new, |name| format!("  {}", quoted(&name)));
         writeln!(self.out, "  {action}  {}{name}", change.device_id)?;
         let code = self.paint(Style::Dim, &format!("({})", change.reason));

@@ -336,6 +336,7 @@ impl Decision<'_> {
             device_id: self.device,
             object_id: Some(cloud.id),
             dn: device_dn(self.device, &container()),
+            display_name: None,
             object_guid: None,
             reason: Reason::NewDevice,
             mark: None,
@@ -574,6 +575,10 @@ impl Decision<'_> {
             device_id: self.device,
             object_id: object.anchor(),
             dn: object.dn.clone(),
+            display_name: object
+                .values
+                .first(Attribute::DisplayName)
+                .map(|name| String::from_utf8_lossy(name).into_owned()),
             object_guid: object.guid,
             reason,
             mark: object

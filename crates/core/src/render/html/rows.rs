@@ -12,7 +12,7 @@ pub(super) fn change_row(change: &Change, plan: &Plan, page: &mut String) {
     page.push_str(&format!(
         "<tbody class=\"change\" data-action=\"{action}\" data-reason=\"{reason}\">\n<tr><td><span class=\"badge {action}\">{action}</span></td><th scope=\"row\" class=\"name\">"
     ));
-    match change.display_name() {
+    match change.name() {
         Some(name) => isolated(page, &name),
         None => page.push_str("<span class=\"soft\">name unchanged</span>"),
     }

@@ -16,6 +16,50 @@ pub const VERSION_2012_R2: u32 = 69;
 /// `objectVersion` of the schema head of Windows Server 2016.
 pub const VERSION_2016: u32 = 87;
 
+/// A version of the Active Directory schema that has registered devices.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[non_exhaustive]
+pub enum SchemaVersion {
+    /// Windows Server 2012 R2.
+    #[serde(rename = "2012r2")]
+    Windows2012R2,
+    /// Windows Server 2016.
+    #[default]
+    #[serde(rename = "2016")]
+    Windows2016,
+}
+
+impl SchemaVersion {
+    /// Its name in a configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Windows2012R2 => "2012r2",
+            Self::Windows2016 => "2016",
+        }
+    }
+
+    /// `objectVersion` of the schema head.
+    pub const fn object_version(self) -> u32 {
+        match self {
+            Self::Windows2012R2 => VERSION_2012_R2,
+            Self::Windows2016 => VERSION_2016,
+        }
+    }
+
+    /// The attributes that it has on `msDS-Device`.
+    pub fn attributes(self) -> AttributeMask {
+        Attribute::available(self.object_version())
+    }
+}
+
+impl std::fmt::Display for SchemaVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 /// Attribute syntax, named as in `[MS-ADTS]` 3.1.1.2.2.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -6,7 +6,7 @@ use device_writeback_core::dn::Dn;
 use device_writeback_core::guid::TenantId;
 use device_writeback_core::plan::Limits;
 use device_writeback_core::rules::Rules;
-use device_writeback_core::schema::{VERSION_2012_R2, VERSION_2016};
+pub use device_writeback_core::schema::SchemaVersion;
 use serde::Deserialize;
 
 use crate::error::{Error, ErrorKind};
@@ -69,29 +69,6 @@ pub struct SourceConfig {
 pub enum DirectoryKind {
     /// An LDIF file that behaves like the directory.
     Ldif,
-}
-
-/// Schema versions of the embedded directory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[non_exhaustive]
-pub enum SchemaVersion {
-    /// Windows Server 2012 R2.
-    #[serde(rename = "2012r2")]
-    V2012R2,
-    /// Windows Server 2016.
-    #[default]
-    #[serde(rename = "2016")]
-    V2016,
-}
-
-impl SchemaVersion {
-    /// The `objectVersion` of the schema head.
-    pub fn object_version(self) -> u32 {
-        match self {
-            Self::V2012R2 => VERSION_2012_R2,
-            Self::V2016 => VERSION_2016,
-        }
-    }
 }
 
 /// `[directory]`.

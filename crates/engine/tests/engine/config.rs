@@ -149,7 +149,7 @@ path = "state.db"
     assert_eq!(rules.delete_after_days, 60);
     assert_eq!(rules.stale, Stale::Ignore);
     assert!(rules.delete_objects_with_keys);
-    assert_eq!(config.directory.schema, SchemaVersion::V2012R2);
+    assert_eq!(config.directory.schema, SchemaVersion::Windows2012R2);
     assert_eq!(config.directory.schema.object_version(), VERSION_2012_R2);
     assert_eq!(config.limits.max_retirements, 5);
     assert_eq!(config.limits.max_plan_age_hours, 1);

@@ -20,14 +20,10 @@ mod session;
 mod validate;
 mod view;
 
-use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 
-use device_writeback_core::attributes::AttributeMask;
 use device_writeback_core::dn::Dn;
-use device_writeback_core::error::InvalidValue;
-use device_writeback_core::schema::{Attribute, VERSION_2012_R2, VERSION_2016};
+use device_writeback_core::schema::SchemaVersion;
 
 pub use directory::LdifDirectory;
 pub use import::LdifImport;
@@ -58,56 +54,5 @@ impl LdifOptions {
             container: None,
             schema: SchemaVersion::default(),
         }
-    }
-}
-
-/// A version of the Active Directory schema that has registered devices.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum SchemaVersion {
-    /// Windows Server 2012 R2.
-    Windows2012R2,
-    /// Windows Server 2016.
-    #[default]
-    Windows2016,
-}
-
-impl SchemaVersion {
-    /// Its name in a configuration.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Windows2012R2 => "2012r2",
-            Self::Windows2016 => "2016",
-        }
-    }
-
-    /// `objectVersion` of the schema head.
-    pub const fn object_version(self) -> u32 {
-        match self {
-            Self::Windows2012R2 => VERSION_2012_R2,
-            Self::Windows2016 => VERSION_2016,
-        }
-    }
-
-    /// The attributes that it has on `msDS-Device`.
-    pub fn attributes(self) -> AttributeMask {
-        Attribute::available(self.object_version())
-    }
-}
-
-impl fmt::Display for SchemaVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl FromStr for SchemaVersion {
-    type Err = InvalidValue;
-
-    fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        [Self::Windows2012R2, Self::Windows2016]
-            .into_iter()
-            .find(|version| version.as_str() == text)
-            .ok_or_else(|| InvalidValue::new("schema version", "2012r2 and 2016 are known"))
     }
 }

@@ -10,13 +10,13 @@ use device_writeback_core::plan::Octets;
 use device_writeback_core::schema::{Attribute, CONTAINER_CLASS, DEVICE_CLASS, Syntax};
 use device_writeback_engine::error::{Error, ErrorKind};
 
-use super::SchemaVersion;
 use super::entry::{Entry, decode, new_device};
 use super::index::Index;
 use super::overlay::{Fate, Overlay};
 use super::refusal::refuse;
 use super::validate::{check_add, check_modify, check_name};
 use super::view::View;
+use device_writeback_core::schema::SchemaVersion;
 
 /// Sequence numbers of objects that are not in the file yet begin here; no file is that large.
 const FIRST_ADDED: u64 = 1 << 62;

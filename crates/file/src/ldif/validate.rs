@@ -12,9 +12,9 @@ use device_writeback_core::dn_binary::DnBinary;
 use device_writeback_core::plan::Octets;
 use device_writeback_core::schema::{Attribute, DEVICE_CLASS, Syntax};
 
-use super::SchemaVersion;
 use super::entry::{Entry, OBJECT_CLASS};
 use super::refusal::refuse;
+use device_writeback_core::schema::SchemaVersion;
 
 /// `rangeUpper` of `cn`, in UTF-16 code units ([MS-ADA1] 2.110).
 const CN_MAX: usize = 64;

@@ -10,9 +10,10 @@ use device_writeback_core::directory::DirectoryObject;
 use device_writeback_core::dn::Dn;
 use device_writeback_core::guid::{DeviceId, ObjectGuid};
 use device_writeback_core::plan::Octets;
+use device_writeback_core::schema::SchemaVersion;
 use device_writeback_engine::error::Error;
 use device_writeback_engine::ports::{Directory, DirectoryFacts, DirectoryImport};
-use device_writeback_file::{LdifDirectory, LdifOptions, SchemaVersion};
+use device_writeback_file::{LdifDirectory, LdifOptions};
 use futures_executor::block_on;
 use tempfile::TempDir;
 

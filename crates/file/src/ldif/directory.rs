@@ -57,7 +57,7 @@ impl LdifDirectory {
     /// Opens a directory. The file is looked at when something is asked of it.
     ///
     /// # Errors
-    /// The folder of the file does not exist.
+    /// The path names no file.
     pub fn open(mut options: LdifOptions) -> Result<Self, Error> {
         // A link to the file is followed now, or the commit would put the file in the link's place.
         if let Ok(path) = std::fs::canonicalize(&options.path) {
@@ -67,22 +67,18 @@ impl LdifDirectory {
                 Some(folder) if !folder.as_os_str().is_empty() => folder,
                 _ => Path::new("."),
             };
-            let fail = |message: String| Error::new(ErrorKind::Config, message);
             let name = options.path.file_name().ok_or_else(|| {
-                fail(format!(
-                    "opening the directory: {} names no file",
-                    options.path.display()
-                ))
+                Error::new(
+                    ErrorKind::Config,
+                    format!(
+                        "opening the directory: {} names no file",
+                        options.path.display()
+                    ),
+                )
                 .with_remedy("name an LDIF file, or one to be made")
             })?;
-            let folder = std::fs::canonicalize(folder).map_err(|error| {
-                fail(format!(
-                    "opening the directory file {}: its folder cannot be found",
-                    options.path.display()
-                ))
-                .with_remedy("make the folder, or correct the path")
-                .with_source(error)
-            })?;
+            // A folder that is missing is made with the first commit, as the file is.
+            let folder = std::fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
             options.path = folder.join(name);
         }
         Ok(Self {

@@ -41,6 +41,9 @@ impl WriteLock {
             .with_remedy("check that the folder of the directory file exists and can be written to")
             .with_source(error)
         };
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(|error| fail("making the folder of", error))?;
+        }
         let mut open = File::options();
         open.create(true).write(true).truncate(false);
         #[cfg(unix)]

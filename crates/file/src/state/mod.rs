@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use device_writeback_core::apply::Verdict;
 use device_writeback_core::filetime::FileTime;
 use device_writeback_core::guid::{DeviceId, TenantId};
-use device_writeback_core::plan::{Action, History, Provenance};
+use device_writeback_core::plan::{History, Provenance};
 use device_writeback_engine::ports::{JournalEntry, JournalOutcome, RunEnd, RunStart, StateStore};
 use device_writeback_engine::{Error, ErrorKind};
 use redb::{Database, DatabaseError, ReadableDatabase as _, ReadableTable as _};
@@ -291,13 +291,10 @@ impl StateStore for FileState {
                     continue;
                 }
                 let key = key_of(outcome.device_id);
-                if outcome.action == Action::Disable {
-                    // The first disabling starts the clock of disable-then-delete.
-                    if disabled.get(&key)?.is_none() {
-                        disabled.insert(&key, now.ticks())?;
-                    }
-                } else {
+                if !outcome.starts_clock() {
                     disabled.remove(&key)?;
+                } else if disabled.get(&key)?.is_none() {
+                    disabled.insert(&key, now.ticks())?;
                 }
             }
             Ok(())
@@ -309,21 +306,38 @@ impl StateStore for FileState {
         let shards = self.reading(|transaction| {
             known::changed_shards(&transaction.open_table(KNOWN)?, &end.known)
         })?;
-        let (waiting, ours) = self.reading(|transaction| {
+        let (waiting, returned, ours) = self.reading(|transaction| {
             let disabled = transaction.open_table(DISABLED)?;
+            let retired = transaction.open_table(RETIRED)?;
             let mut waiting = Vec::new();
             for device in &end.waiting {
                 if disabled.get(&key_of(*device))?.is_none() {
                     waiting.push(*device);
                 }
             }
+            let mut returned = Vec::new();
+            for row in disabled.iter()? {
+                let key = *row?.0.value();
+                // A device that this very run retires was named by the source too, when a rule excludes it.
+                let retired_now = end.run.is_some()
+                    && retired
+                        .get(&key)?
+                        .is_some_and(|ticks| ticks.value() == end.time.ticks());
+                if !retired_now && end.has_returned(DeviceId::from_bytes(key)) {
+                    returned.push(key);
+                }
+            }
             let meta = transaction.open_table(META)?;
             let ours = meta
                 .get("our_objects")?
                 .and_then(|value| number(value.value()));
-            Ok((waiting, end.our_objects.filter(|new| Some(*new) != ours)))
+            Ok((
+                waiting,
+                returned,
+                end.our_objects.filter(|new| Some(*new) != ours),
+            ))
         })?;
-        if shards.is_empty() && waiting.is_empty() && ours.is_none() {
+        if shards.is_empty() && waiting.is_empty() && returned.is_empty() && ours.is_none() {
             return Ok(());
         }
         self.writing(|transaction| {
@@ -332,6 +346,9 @@ impl StateStore for FileState {
                 known.insert(*shard, entries.as_slice())?;
             }
             let mut disabled = transaction.open_table(DISABLED)?;
+            for key in &returned {
+                disabled.remove(key)?;
+            }
             for device in &waiting {
                 disabled.insert(&key_of(*device), end.time.ticks())?;
             }

@@ -4,7 +4,7 @@ use device_writeback_core::apply::{Operation, Target, Verdict};
 use device_writeback_core::boolean::ldap_boolean;
 use device_writeback_core::dn::Dn;
 use device_writeback_core::guid::{Guid, ObjectId};
-use device_writeback_core::plan::Octets;
+use device_writeback_core::plan::{Action, Octets};
 use device_writeback_core::rules::Reason;
 use device_writeback_core::schema::Attribute;
 use futures_executor::block_on;
@@ -259,6 +259,23 @@ fn the_first_disabling_starts_the_clock_and_a_return_stops_it() {
     ))
     .unwrap();
     assert_eq!(since(), None);
+}
+
+#[test]
+fn a_device_that_comes_back_or_is_only_disabled_in_the_cloud_has_no_clock() {
+    let (_folder, path) = folder();
+    let state = FileState::open(&path, tenant(1)).unwrap();
+    let since = |number| block_on(state.provenance(&[device(number)])).unwrap()[0].disabled_since;
+    let run = block_on(state.begin_run(&start(time(NOW)))).unwrap();
+    let mut in_cloud = outcome(0, device(0), Action::Disable, Verdict::Done);
+    in_cloud.reason = Reason::DisabledInCloud;
+    let gone = outcome(1, device(1), Action::Disable, Verdict::Done);
+    block_on(state.outcomes(run, &[in_cloud, gone])).unwrap();
+    assert_eq!((since(0), since(1)), (None, Some(time(NOW))));
+    block_on(state.end_run(end(vec![(device(1), object(1))], vec![device(1)], None))).unwrap();
+    assert_eq!(since(1), Some(time(NOW)), "it waits");
+    block_on(state.end_run(end(vec![(device(1), object(1))], vec![], None))).unwrap();
+    assert_eq!(since(1), None, "it is back");
 }
 
 #[test]

@@ -288,8 +288,17 @@ fn one_name_or_guid_for_two_objects_is_refused() {
 fn paths_that_lead_nowhere() {
     let lab = Lab::empty();
     let open = |path: &Path| LdifDirectory::open(LdifOptions::new(path, dn(BASE)));
-    let error = open(&lab.folder.path().join("none/d.ldif")).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Config);
+    assert_eq!(open(Path::new("")).unwrap_err().kind(), ErrorKind::Config);
+    // A folder that is missing comes with the file.
+    let path = lab.folder.path().join("none/d.ldif");
+    let directory = open(&path).unwrap();
+    assert!(import(&directory).is_empty());
+    assert!(lab.files().is_empty());
+    done(&directory, &add(NEW));
+    commit(&directory);
+    assert_eq!(import(&open(&path).unwrap()).len(), 1);
+    fs::remove_dir_all(lab.folder.path().join("none")).unwrap();
+
     let directory = open(lab.folder.path()).unwrap();
     let error = block_on(directory.facts()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);

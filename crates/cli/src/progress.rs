@@ -79,13 +79,16 @@ impl Progress {
 
     fn begin(&self, stage: Stage, total: Option<u64>) -> Watched {
         let bar = (self.mode == Mode::Bars).then(|| {
-            let bar = self.bars.add(match total {
+            let bar = match total {
                 Some(total) => ProgressBar::new(total),
                 None => ProgressBar::no_length(),
-            });
-            bar.set_style(style(total.is_some()));
-            bar.set_message(stage.as_str());
-            bar.set_prefix(noun(stage));
+            };
+            // A bar is drawn as soon as it is among the others: it is made whole first.
+            let bar = bar
+                .with_style(style(total.is_some()))
+                .with_message(stage.as_str())
+                .with_prefix(noun(stage));
+            let bar = self.bars.add(bar);
             bar.enable_steady_tick(REDRAW);
             bar
         });
@@ -151,7 +154,7 @@ fn line(watched: &Watched, elapsed: Duration) -> String {
 
 fn style(with_total: bool) -> ProgressStyle {
     let template = if with_total {
-        "{msg:21} [{bar:30}] {human_pos} of {human_len} {prefix}  {rate}  {left} left"
+        "{msg} [{bar:24}] {human_pos} of {human_len} {prefix}  {rate}  {left} left"
     } else {
         "{msg:21} {human_pos} {prefix}  {rate}  {elapsed}"
     };

@@ -23,12 +23,14 @@ const TRIES: usize = 3;
 const JOURNALLED: usize = 256;
 
 impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
-    /// Carries out exactly that plan: one outcome per change; one refused object is that object's problem.
+    /// Carries out exactly that plan: one outcome per change; one refused object is that object's problem. A plan may come
+    /// from anywhere, so [`Engine::verify`] runs first, whoever called it before.
     ///
     /// # Errors
-    /// What makes the rest pointless: the state cannot be written, or the directory cannot make its writes last. The
+    /// [`Engine::verify`]'s, before anything is written. What makes the rest pointless: the state cannot be written, or the directory cannot make its writes last. The
     /// directory then holds what it held before, as far as it can.
     pub async fn apply(&self, plan: &ApprovedPlan, control: &Control) -> Result<Report, Error> {
+        self.verify(plan.plan()).await?;
         // What the source named alive is not in a plan; the rest of what its making has shown is.
         let learned = Learned::from_plan(plan.plan(), Vec::new());
         self.carry_out(plan, learned, control).await

@@ -83,14 +83,18 @@ pub struct Change {
 }
 
 impl Change {
-    /// Whether this counts as a retirement: a delete, or a disable because the device is gone or out of scope.
+    /// Whether this counts as a retirement: a delete, or a disable because the device is gone (for good, or soft-deleted) or
+    /// out of scope. A disable that only follows the cloud's own flag is none.
     pub fn is_retirement(&self) -> bool {
         match self.action {
             Action::Delete => true,
             Action::Disable => {
                 matches!(
                     self.reason,
-                    Reason::GoneAbsent | Reason::GoneRemoved | Reason::OutOfScope
+                    Reason::GoneAbsent
+                        | Reason::GoneRemoved
+                        | Reason::SoftDeleted
+                        | Reason::OutOfScope
                 )
             }
             Action::Create | Action::Update => false,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::document::{Completeness, Plan};
 use crate::guid::DeviceId;
 
-/// Limits on retirements: deletes, and disables because a device is gone or out of scope.
+/// Limits on retirements: deletes, and disables because a device is gone, soft-deleted or out of scope.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]

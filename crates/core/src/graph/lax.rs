@@ -16,6 +16,16 @@ pub(super) enum Lax<T> {
     Wrong,
 }
 
+impl<T> Lax<T> {
+    /// The value, if it is of the right type.
+    pub(super) fn into_value(self) -> Option<T> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Absent | Self::Null | Self::Wrong => None,
+        }
+    }
+}
+
 /// What a member can be read from; each method's default is "not from this".
 pub(super) trait Scalar<'de>: Sized {
     fn from_bool(_: bool) -> Option<Self> {

@@ -3,6 +3,7 @@
 //! [`Reader`] takes the bytes of Graph pages in pieces of any size and gives records; it opens nothing itself. Unknown members
 //! are ignored (the type is open), a member of the wrong type makes that record a [`BadRecord`] and leaves its neighbours alone.
 
+mod fast;
 mod json;
 mod lax;
 mod reader;
@@ -11,7 +12,7 @@ mod scan;
 mod tests;
 
 pub use json::{parse_device, parse_user};
-pub use reader::{Element, RawDevice, Reader, Resource};
+pub use reader::{Element, Reader, Resource};
 
 use std::fmt;
 

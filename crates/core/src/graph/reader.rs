@@ -41,40 +41,6 @@ impl Resource for Result<CloudUser, BadRecord> {
     }
 }
 
-/// A device record that has been found but not read, so that other threads can do the reading.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RawDevice(Result<Box<str>, BadRecord>);
-
-impl RawDevice {
-    /// Reads the record, to the same result as a [`Reader`] of [`CloudItem`]s.
-    pub fn read(self) -> CloudItem {
-        match self.0 {
-            Err(bad) => CloudItem::Bad(bad),
-            Ok(text) => match parse_device(&text) {
-                Ok((item, _)) => item,
-                Err(error) => CloudItem::Bad(salvage(&text, &error)),
-            },
-        }
-    }
-}
-
-impl Resource for RawDevice {
-    fn parse(json: &str) -> Result<(Self, usize), serde_json::Error> {
-        match value_length(json.as_bytes()).and_then(|length| json.get(..length)) {
-            Some(record) => Ok((Self(Ok(record.into())), record.len())),
-            // Only the JSON reader can make its error; this happens once in a piece of the input.
-            None => parse_device(json).map(|(_, length)| {
-                let record = json.get(..length).unwrap_or(json);
-                (Self(Ok(record.into())), length)
-            }),
-        }
-    }
-
-    fn unreadable(record: BadRecord) -> Self {
-        Self(Err(record))
-    }
-}
-
 /// A record and where it begins, in bytes from the start of the input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Element<R> {

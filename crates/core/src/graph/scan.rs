@@ -63,6 +63,14 @@ impl<'a> Scan<'a> {
     pub(super) fn value(&mut self) -> bool {
         let mut depth = 0_usize;
         loop {
+            // What stands between strings and brackets inside of a value does not tell where it ends.
+            if depth > 0 {
+                let rest = self.bytes.get(self.at..).unwrap_or_default();
+                let plain = rest
+                    .iter()
+                    .position(|byte| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']'));
+                self.at += plain.unwrap_or(rest.len());
+            }
             let Some(first) = self.space() else {
                 return false;
             };
@@ -80,7 +88,6 @@ impl<'a> Scan<'a> {
                     depth = depth.saturating_sub(1);
                     self.at += 1;
                 }
-                b',' | b':' if depth > 0 => self.at += 1,
                 b',' | b':' => return true,
                 _ => {
                     let rest = self.bytes.get(self.at..).unwrap_or_default();
@@ -105,19 +112,37 @@ impl<'a> Scan<'a> {
         self.at += 1;
         loop {
             let rest = self.bytes.get(self.at..).unwrap_or_default();
-            match memchr::memchr2(b'"', b'\\', rest) {
-                None => {
-                    self.at = self.bytes.len();
-                    return false;
-                }
-                Some(found) => {
-                    let escape = rest.get(found) == Some(&b'\\');
-                    self.at += found + if escape { 2 } else { 1 };
-                    if !escape {
-                        return true;
-                    }
-                }
+            let Some(found) = memchr::memchr2(b'"', b'\\', rest) else {
+                self.at = self.bytes.len();
+                return false;
+            };
+            let escape = rest.get(found) == Some(&b'\\');
+            self.at += found + if escape { 2 } else { 1 };
+            if !escape {
+                return true;
             }
         }
     }
+}
+
+/// Where the next byte is that ends a string or is special in it: a quote, a backslash or a control character. Most strings
+/// are short: eight bytes at a time beat a search that has to be set up.
+pub(super) fn string_end(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGHS: u64 = ONES << 7;
+    // The lowest bit that these set belongs to the first such byte of `word`; the bits above it may be wrong.
+    let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGHS;
+    let equal = |word: u64, byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    let (words, tail) = bytes.as_chunks::<8>();
+    for (place, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = equal(word, b'"') | equal(word, b'\\') | below(word, b' ');
+        if found != 0 {
+            return Some(place * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let found = tail
+        .iter()
+        .position(|&byte| byte == b'"' || byte == b'\\' || byte < b' ')?;
+    Some(words.len() * 8 + found)
 }

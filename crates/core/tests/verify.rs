@@ -203,7 +203,7 @@ fn recount(document: &Value, summary: &mut Value) {
         .filter(|change| {
             change["action"] == "delete"
                 || (change["action"] == "disable"
-                    && ["gone_absent", "gone_removed", "out_of_scope"]
+                    && ["gone_absent", "gone_removed", "soft_deleted", "out_of_scope"]
                         .contains(&change["reason"].as_str().unwrap()))
         })
         .count();
@@ -842,6 +842,16 @@ fn documents_that_are_not_read() {
 }
 
 #[test]
+fn a_name_that_misleads() {
+    for action in ["create", "update", "delete"] {
+        tampered(
+            |plan| change(plan, action)["display_name"] = "HARMLESS".into(),
+            "display_name",
+        );
+    }
+}
+
+#[test]
 fn a_meaning_that_misleads() {
     let plan = world::plan(&small());
     let refused = |change: &dyn Fn(&mut Value)| {
@@ -983,6 +993,29 @@ fn disabling_what_the_cloud_disabled_is_no_retirement() {
     let plan = world::plan(&world);
     assert_eq!(plan.summary().actions["disable"], 3);
     assert_eq!(refusal(&plan, &limits(0, 0.0, 0), &[]), None);
+}
+
+#[test]
+fn a_mass_soft_delete_trips_the_limits() {
+    let mut world = small();
+    for record in &mut world.cloud {
+        if let CloudItem::Device(device) = &mut record.item {
+            device.deleted = true;
+        }
+    }
+    // Somebody is left, so that the source is not empty.
+    world.cloud.push(CloudRecord {
+        sequence: 1_000,
+        item: CloudItem::Device(Box::new(cloud_device(9))),
+    });
+    world.rules.gone = Retire::Keep;
+    let plan = world::plan(&world);
+    assert_eq!(plan.summary().retirements, 3);
+    assert_eq!(plan.summary().actions["disable"], 3);
+    assert_eq!(
+        refusal(&plan, &limits(2, 1.0, 10), &[]),
+        Some(RefusalCode::TooManyRetirements)
+    );
 }
 
 #[test]

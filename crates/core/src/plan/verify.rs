@@ -239,6 +239,17 @@ fn verify_change(
         verify_attribute(change, attribute, expected, managed)
             .map_err(|what| format!("{}: {what}", attribute.attribute))?;
     }
+    // The name is what a person approves: it must be the one that the change knows.
+    if let Some(names) = change.attribute(Attribute::DisplayName)
+        && names
+            .old
+            .first()
+            .map(|name| String::from_utf8_lossy(&name.0))
+            .as_deref()
+            != change.display_name.as_deref()
+    {
+        return Err("its display_name is not the old displayName".into());
+    }
     if seen.is_empty() && change.action != Action::Delete {
         return Err("it changes nothing".into());
     }

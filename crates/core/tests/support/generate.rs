@@ -31,15 +31,15 @@ const OBJECTS: u8 = 8;
 const CERTIFICATES: u8 = 9;
 
 pub fn device_id(number: u8) -> DeviceId {
-    DeviceId::from(Guid::from_bytes([0xd0 + number; 16]))
+    DeviceId::from(Guid::from_bytes([0xd0_u8.wrapping_add(number); 16]))
 }
 
 pub fn object_id(number: u8) -> ObjectId {
-    ObjectId::from(Guid::from_bytes([0xa0 + number; 16]))
+    ObjectId::from(Guid::from_bytes([0xa0_u8.wrapping_add(number); 16]))
 }
 
 pub fn object_guid(number: u8) -> ObjectGuid {
-    ObjectGuid::from(Guid::from_bytes([0x60 + number; 16]))
+    ObjectGuid::from(Guid::from_bytes([0x60_u8.wrapping_add(number); 16]))
 }
 
 pub fn certificate(number: u8) -> AltSecurityId {

@@ -13,6 +13,7 @@
 mod change;
 mod digest;
 mod document;
+mod entry;
 mod join;
 mod limits;
 mod planner;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::change::{Action, AttributeChange, Change, Octets};
 use super::document::{Listed, Plan, Summary};
-use super::join::{Candidate, Known, Remark, Task, Work, raises};
+use super::entry::{Candidate, Known, Remark, Task, Work};
+use super::join::raises;
 use super::planner::{Planner, raise_after, seconds};
 use super::{PlanError, Provenance, Unresolved};
 use crate::attributes::{AttributeMask, canonical_set};

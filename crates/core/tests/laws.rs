@@ -9,7 +9,7 @@
 
 mod support;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use device_writeback_core::attributes::AttributeSet;
 use device_writeback_core::directory::DirectoryObject;
@@ -387,8 +387,10 @@ fn cut_off(
     panic!("an execution does not end");
 }
 
+type Values = BTreeSet<(Attribute, Vec<u8>)>;
+
 /// What a directory holds, whatever its objects' order and age.
-fn content(memory: &Memory) -> BTreeSet<(String, BTreeSet<(Attribute, Vec<u8>)>)> {
+fn content(memory: &Memory) -> BTreeMap<String, Values> {
     memory
         .objects
         .iter()

@@ -464,7 +464,7 @@ impl Decision<'_> {
             Retire::DisableThenDelete => {
                 let since = self.world.disabled_since.get(&self.device);
                 let days = i64::from(self.world.rules.delete_after_days);
-                if !since.is_some_and(|since| self.world.now >= since.plus_days(days)) {
+                if since.is_none_or(|since| self.world.now < since.plus_days(days)) {
                     self.list(Reason::HeldGrace);
                     return false;
                 }

@@ -38,6 +38,11 @@ const NEEDS: &[Need] = &[
         package: "chromium",
         purpose: "looking at rendered plans",
     },
+    Need {
+        program: "python3",
+        package: "python3",
+        purpose: "making test data",
+    },
 ];
 
 /// Where programs are looked for besides `PATH`: servers live outside a user's path.

@@ -14,6 +14,9 @@ pub(crate) const COMMAND: Command = Command {
 /// The package that holds the tests with servers and the fuzz targets.
 const TESTS: &str = "device-writeback-tests";
 
+/// The package of the binary that the end-to-end tests run.
+const CLI: &str = "device-writeback-cli";
+
 /// Mutations each fuzz target sees. Plain `cargo test` does with far fewer.
 const FUZZ_ROUNDS: &str = "200000";
 
@@ -36,6 +39,8 @@ fn test(arguments: &[String]) -> Result<(), Failure> {
     })?;
     if !fast {
         steps.step("end-to-end tests with servers", || {
+            // They run the binary that lies beside them.
+            run(cargo().args(["build", "--locked", "-p", CLI]))?;
             run(cargo()
                 .args(["test", "--locked", "-p", TESTS, "--features", "e2e"])
                 .args(["--test", "e2e"]))

@@ -1,4 +1,5 @@
-//! End-to-end tests: they start servers and a browser, so only `cargo xtask test` runs them.
+//! End-to-end tests: they start servers, a browser and the program itself, so only
+//! `cargo xtask test` runs them.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -8,4 +9,10 @@
 )]
 
 mod chromium;
+mod crash;
+mod html;
+mod ldif_openldap;
 mod openldap;
+mod product;
+mod quickstart;
+mod tenant;

@@ -193,7 +193,7 @@ impl Planner {
         self.advance()
     }
 
-    /// Every device id that the cloud side named alive, with its object id: what the source knows from now on.
+    /// Every device id that the cloud side named, alive or restorable, with its object id: what the source knows from now on.
     pub fn known_devices(&self) -> impl Iterator<Item = (DeviceId, ObjectId)> {
         self.cloud
             .iter()

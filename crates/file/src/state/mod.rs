@@ -243,18 +243,7 @@ impl StateStore for FileState {
 
     async fn journal(&self, run: u64, entries: &[JournalEntry]) -> Result<(), Error> {
         self.writing(|transaction| {
-            let record = transaction
-                .open_table(RUNS)?
-                .get(run)?
-                .map(|value| value.value().to_vec());
-            let now = match record {
-                Some(record) => documents::parse::<RunRecord>(&record)?.time,
-                None => {
-                    return Err(redb::Error::Corrupted(format!(
-                        "the run {run} was never begun"
-                    )));
-                }
-            };
+            let now = begun(transaction, run)?;
             let mut journal = transaction.open_table(JOURNAL)?;
             let mut retired = transaction.open_table(RETIRED)?;
             for entry in entries {
@@ -270,18 +259,7 @@ impl StateStore for FileState {
 
     async fn outcomes(&self, run: u64, outcomes: &[JournalOutcome]) -> Result<(), Error> {
         self.writing(|transaction| {
-            let record = transaction
-                .open_table(RUNS)?
-                .get(run)?
-                .map(|value| value.value().to_vec());
-            let now = match record {
-                Some(record) => documents::parse::<RunRecord>(&record)?.time,
-                None => {
-                    return Err(redb::Error::Corrupted(format!(
-                        "the run {run} was never begun"
-                    )));
-                }
-            };
+            let now = begun(transaction, run)?;
             let mut table = transaction.open_table(OUTCOMES)?;
             let mut disabled = transaction.open_table(DISABLED)?;
             for outcome in outcomes {
@@ -370,6 +348,16 @@ impl StateStore for FileState {
             }
             Ok(used)
         })
+    }
+}
+
+/// When a run began.
+fn begun(transaction: &redb::WriteTransaction, run: u64) -> Result<FileTime, redb::Error> {
+    match transaction.open_table(RUNS)?.get(run)? {
+        Some(record) => Ok(documents::parse::<RunRecord>(record.value())?.time),
+        None => Err(redb::Error::Corrupted(format!(
+            "the run {run} was never begun"
+        ))),
     }
 }
 

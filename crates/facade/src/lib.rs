@@ -45,7 +45,12 @@ mod configured {
     /// # Errors
     /// The first port that cannot be opened, with the file and the remedy.
     pub fn open(config: &Config, options: Options) -> Result<ConfiguredEngine, Error> {
-        let unknown = |what: &str| Error::new(ErrorKind::Config, format!("this build has no {what} of that kind"));
+        let unknown = |what: &str| {
+            Error::new(
+                ErrorKind::Config,
+                format!("this build has no {what} of that kind"),
+            )
+        };
         let source = match config.source.kind {
             SourceKind::File => FileSource::open(FileSourceOptions {
                 path: config.source.path.clone(),

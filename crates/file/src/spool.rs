@@ -43,7 +43,8 @@ impl FileSpool {
         let mut piece = Vec::new();
         let mut at = 0;
         while at < self.length {
-            let length = usize::try_from((self.length - at).min(GATHERED as u64)).unwrap_or(GATHERED);
+            let length =
+                usize::try_from((self.length - at).min(GATHERED as u64)).unwrap_or(GATHERED);
             self.memory.read(at, length, &mut piece)?;
             file.write_all(&piece)?;
             at += length as u64;
@@ -74,9 +75,12 @@ impl Spool for FileSpool {
     }
 
     fn read(&self, offset: u64, length: usize, out: &mut Vec<u8>) -> io::Result<()> {
-        let Some(file) = &self.file else { return self.memory.read(offset, length, out) };
+        let Some(file) = &self.file else {
+            return self.memory.read(offset, length, out);
+        };
         if offset >= self.in_file {
-            let start = usize::try_from(offset - self.in_file).map_err(|_| io::ErrorKind::UnexpectedEof)?;
+            let start =
+                usize::try_from(offset - self.in_file).map_err(|_| io::ErrorKind::UnexpectedEof)?;
             let part = start
                 .checked_add(length)
                 .and_then(|end| self.gathered.get(start..end))
@@ -124,7 +128,10 @@ mod tests {
         let mut out = Vec::new();
         for (offset, length, number) in places {
             spool.read(offset, length, &mut out).unwrap();
-            assert!(out.chunks_exact(4).all(|chunk| chunk == number.to_be_bytes()));
+            assert!(
+                out.chunks_exact(4)
+                    .all(|chunk| chunk == number.to_be_bytes())
+            );
         }
         assert!(spool.read(spool.length, 1, &mut out).is_err());
     }

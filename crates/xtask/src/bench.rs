@@ -17,10 +17,26 @@ fn bench(arguments: &[String]) -> Result<(), Failure> {
             .parse::<u64>()
             .ok()
             .filter(|devices| (1_000..=10_000_000).contains(devices))
-            .ok_or_else(|| Failure::Usage("bench takes a number from 1000 to 10000000".to_owned()))?,
+            .ok_or_else(|| {
+                Failure::Usage("bench takes a number from 1000 to 10000000".to_owned())
+            })?,
         _ => return Err(Failure::Usage("bench takes one number at most".to_owned())),
     };
-    run(cargo().args(["build", "--release", "--locked", "-p", "device-writeback-cli"]))?;
-    run(cargo().args(["build", "--release", "--locked", "-p", "device-writeback-tests", "--bin", "stages"]))?;
+    run(cargo().args([
+        "build",
+        "--release",
+        "--locked",
+        "-p",
+        "device-writeback-cli",
+    ]))?;
+    run(cargo().args([
+        "build",
+        "--release",
+        "--locked",
+        "-p",
+        "device-writeback-tests",
+        "--bin",
+        "stages",
+    ]))?;
     run(program("python3").args(["-B", "tests/tools/bench.py", &devices.to_string()]))
 }

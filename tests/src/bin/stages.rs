@@ -1,5 +1,8 @@
 //! Single stages of a run, for `cargo xtask bench`: prints one line of JSON per measurement.
-#![allow(clippy::print_stdout, reason = "the figures are what this program is for")]
+#![allow(
+    clippy::print_stdout,
+    reason = "the figures are what this program is for"
+)]
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -45,7 +48,12 @@ fn map(file: &str) -> Result<String, String> {
     let (rules, principals) = (Rules::default(), Principals::new());
     let forest = Forest::new(Attribute::available(VERSION_2016));
     let now = FileTime::parse_rfc3339("2026-06-01T08:00:00Z").map_err(|error| error.to_string())?;
-    let judge = Judge { rules: &rules, forest: &forest, principals: &principals, now };
+    let judge = Judge {
+        rules: &rules,
+        forest: &forest,
+        principals: &principals,
+        now,
+    };
     let mut desired = Default::default();
     let (mut devices, mut values) = (0_u64, 0_u64);
     let begun = Instant::now();
@@ -73,7 +81,8 @@ fn map(file: &str) -> Result<String, String> {
 /// The join of `devices` with as many objects, none of which differs, on one core; the feeding is not part of it.
 fn join(devices: u64) -> Result<String, String> {
     let now = FileTime::parse_rfc3339("2026-06-01T08:00:00Z").map_err(|error| error.to_string())?;
-    let container = Dn::parse("CN=RegisteredDevices,DC=contoso,DC=com").map_err(|error| error.to_string())?;
+    let container =
+        Dn::parse("CN=RegisteredDevices,DC=contoso,DC=com").map_err(|error| error.to_string())?;
     let identity = Identity {
         tenant_id: TenantId::from(Guid::from_bytes([7; 16])),
         source_id: String::new(),
@@ -86,7 +95,12 @@ fn join(devices: u64) -> Result<String, String> {
     let principals = Principals::new();
     let mut setup = Setup::new(identity, rules.clone(), forest.clone(), now, [1; 16]);
     setup.keep_whole = 0;
-    let judge = Judge { rules: &rules, forest: &forest, principals: &principals, now };
+    let judge = Judge {
+        rules: &rules,
+        forest: &forest,
+        principals: &principals,
+        now,
+    };
     let mut planner = Planner::new(setup, Box::new(MemorySpool::default()));
     for number in 0..devices {
         let device = device(number).map_err(|error| error.to_string())?;
@@ -99,7 +113,10 @@ fn join(devices: u64) -> Result<String, String> {
             guid: None,
             values: desired.values,
         });
-        planner.cloud(CloudRecord { sequence: number, item: CloudItem::Device(Box::new(device)) });
+        planner.cloud(CloudRecord {
+            sequence: number,
+            item: CloudItem::Device(Box::new(device)),
+        });
     }
     planner.end_cloud(Completeness::Full);
     planner.end_directory(Completeness::Full);
@@ -108,9 +125,14 @@ fn join(devices: u64) -> Result<String, String> {
     let seconds = begun.elapsed().as_secs_f64();
     let plan = planner.finish().map_err(|error| error.to_string())?;
     if !open.is_empty() || plan.summary().unchanged != devices {
-        return Err(format!("the join is wrong: {} of {devices} are unchanged", plan.summary().unchanged));
+        return Err(format!(
+            "the join is wrong: {} of {devices} are unchanged",
+            plan.summary().unchanged
+        ));
     }
-    Ok(format!("{{\"stage\":\"join\",\"seconds\":{seconds:.6},\"devices\":{devices}}}"))
+    Ok(format!(
+        "{{\"stage\":\"join\",\"seconds\":{seconds:.6},\"devices\":{devices}}}"
+    ))
 }
 
 fn device(number: u64) -> Result<CloudDevice, device_writeback_core::error::InvalidValue> {
@@ -132,7 +154,9 @@ fn device(number: u64) -> Result<CloudDevice, device_writeback_core::error::Inva
     device.registered_users = Field::Value(Vec::new());
     let key = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
     let certificate = AltSecurityId::parse(&format!("X509:<SHA1-TP-PUBKEY>{number:040X}{key}"))?;
-    device.alternative_security_ids =
-        Field::Value(AlternativeSecurityIds { usable: vec![certificate], unusable: 0 });
+    device.alternative_security_ids = Field::Value(AlternativeSecurityIds {
+        usable: vec![certificate],
+        unusable: 0,
+    });
     Ok(device)
 }

@@ -314,7 +314,7 @@ fn a_tight_limit_refuses_everything() {
     let config = place.quickstart().join("config-limit.toml");
     let said = place.run_with(&config, NOW, &["sync"]).expect(3);
     assert!(
-        said.err.contains("refused (too_many_retirements): 4 retirements are planned, limits.max_retirements allows 2"),
+        said.err.contains("refused (too_many_retirements): 6 retirements are planned, limits.max_retirements allows 2"),
         "{}",
         said.err
     );

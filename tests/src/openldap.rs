@@ -93,7 +93,7 @@ impl OpenLdap {
         let mut attempt = 1;
         loop {
             match OpenLdap::start_once() {
-                Err(LabError::Failed { .. }) if attempt < ATTEMPTS => attempt += 1,
+                Err(error) if attempt < ATTEMPTS && may_pass(&error) => attempt += 1,
                 outcome => return outcome,
             }
         }
@@ -278,6 +278,16 @@ fn installed_slapd() -> PathBuf {
         .map(|folder| folder.join("slapd"))
         .find(|candidate| candidate.is_file())
         .unwrap_or_else(|| PathBuf::from("/usr/sbin/slapd"))
+}
+
+/// Whether another attempt at starting the server may do better: the port was taken, or a program
+/// that another thread started in this moment still holds the server's new file open for writing.
+fn may_pass(error: &LabError) -> bool {
+    match error {
+        LabError::Failed { .. } => true,
+        LabError::Start { source, .. } => source.kind() == std::io::ErrorKind::ExecutableFileBusy,
+        _ => false,
+    }
 }
 
 fn free_port() -> std::io::Result<u16> {

@@ -23,7 +23,7 @@ use device_writeback_core::plan::{
     Completeness, Expected, History, Identity, Limits, Override, Plan, RefusalCode,
 };
 use device_writeback_core::rules::{Adopt, PrincipalFacts, Principals, Retire, Rules};
-use device_writeback_core::schema::{Attribute, Profile};
+use device_writeback_core::schema::{Attribute, Profile, VERSION_2012_R2};
 use serde_json::{Value, json};
 use sha2::Digest as _;
 use support::generate::{certificate, device_id, object_guid, object_id, user};
@@ -203,8 +203,13 @@ fn recount(document: &Value, summary: &mut Value) {
         .filter(|change| {
             change["action"] == "delete"
                 || (change["action"] == "disable"
-                    && ["gone_absent", "gone_removed", "soft_deleted", "out_of_scope"]
-                        .contains(&change["reason"].as_str().unwrap()))
+                    && [
+                        "gone_absent",
+                        "gone_removed",
+                        "soft_deleted",
+                        "out_of_scope",
+                    ]
+                    .contains(&change["reason"].as_str().unwrap()))
         })
         .count();
     summary["retirements"] = retirements.into();
@@ -993,6 +998,32 @@ fn disabling_what_the_cloud_disabled_is_no_retirement() {
     let plan = world::plan(&world);
     assert_eq!(plan.summary().actions["disable"], 3);
     assert_eq!(refusal(&plan, &limits(0, 0.0, 0), &[]), None);
+}
+
+#[test]
+fn what_the_schema_lacks_is_said_once() {
+    let mut world = small();
+    world.forest.schema = Attribute::available(VERSION_2012_R2);
+    let plan = world::plan(&world);
+    assert_eq!(
+        plan.summary().missing_attributes,
+        [
+            "msDS-IsCompliant",
+            "msDS-DeviceTrustType",
+            "msDS-ComputerSID"
+        ]
+    );
+    for change in plan.changes() {
+        for attribute in change.unwrap().attributes {
+            assert!(world.forest.schema.contains(attribute.attribute));
+        }
+    }
+    assert!(
+        world::plan(&small())
+            .summary()
+            .missing_attributes
+            .is_empty()
+    );
 }
 
 #[test]

@@ -65,6 +65,8 @@ pub struct Summary {
     pub our_objects: u64,
     /// Objects of ours that are as they should be.
     pub unchanged: u64,
+    /// LDAP names of attributes that the profile manages and the directory's schema lacks: they are left out.
+    pub missing_attributes: Vec<String>,
     /// Changes that count against the limits.
     pub retirements: u64,
     /// Changes by action.

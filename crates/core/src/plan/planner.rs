@@ -301,7 +301,8 @@ impl Planner {
                 }
             }
         }
-        let absence = match (&self.source, self.bad_without_id) {
+        let unidentified = self.bad_without_id + self.bad_without_object();
+        let absence = match (&self.source, unidentified) {
             (Some(Completeness::Full), 0) => Absence::Proves,
             (Some(Completeness::Partial), _) => Absence::MeansNothing,
             (Some(Completeness::Full), _) => Absence::Unproven,
@@ -382,6 +383,25 @@ impl Planner {
                 );
             }
         }
+    }
+}
+
+impl Planner {
+    /// Unreadable records whose object id no object of ours carries: a device that registered anew has another object id
+    /// than its object, so each of them may be any device that seems to be missing.
+    fn bad_without_object(&self) -> u64 {
+        let mut bad: HashSet<ObjectId> = self
+            .events
+            .iter()
+            .filter(|(_, (_, event))| *event == Event::Bad)
+            .map(|(id, _)| *id)
+            .collect();
+        if !bad.is_empty() {
+            for object in self.directory.iter().filter(|object| object.ours) {
+                bad.remove(&object.anchor);
+            }
+        }
+        bad.len() as u64
     }
 }
 

@@ -394,6 +394,11 @@ impl Planner {
             directory_objects,
             our_objects: joined.ours,
             unchanged: joined.unchanged,
+            missing_attributes: Attribute::managed(self.setup.rules.profile, u32::MAX)
+                .difference(self.setup.forest.schema)
+                .iter()
+                .map(|attribute| attribute.name().to_owned())
+                .collect(),
             ..Summary::default()
         };
         let (Some(source), Some(directory)) = (self.source.take(), self.directory_end.take())

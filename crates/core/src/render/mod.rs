@@ -195,6 +195,13 @@ fn warnings(plan: &Plan, options: &RenderOptions) -> Vec<String> {
             ));
         }
     }
+    let missing = &plan.summary().missing_attributes;
+    if !missing.is_empty() {
+        warnings.push(format!(
+            "the directory's schema lacks {}: left out everywhere",
+            missing.join(", ")
+        ));
+    }
     if plan.take_over() {
         warnings.push(
             "take-over: marked objects that this source has never known are treated as ours".into(),

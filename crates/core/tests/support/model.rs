@@ -161,6 +161,16 @@ pub fn expected(world: &World) -> Expected {
             }
         }
     }
+    for (id, event) in &by_object {
+        // Nobody can say which device an unreadable record is when no object carries its object id.
+        let carried = objects
+            .values()
+            .flatten()
+            .any(|object| object.anchor() == Some(*id));
+        if matches!(event, ByObject::Bad) && !carried {
+            unidentified += 1;
+        }
+    }
     for (device, records) in &live {
         for record in records {
             if let Live::Device(cloud, Scope::In) = record {

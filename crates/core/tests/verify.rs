@@ -271,6 +271,7 @@ fn ordered_summary(summary: &Value) -> String {
         "directory_objects",
         "our_objects",
         "unchanged",
+        "missing_attributes",
         "retirements",
         "actions",
         "reasons",

@@ -11,7 +11,8 @@
 use std::fs;
 use std::path::Path;
 
-use device_writeback_tests::fuzz_targets::{TARGETS, Target};
+use device_writeback_core::plan::{MemorySpool, Plan};
+use device_writeback_tests::fuzz_targets::{TARGETS, Target, sealed};
 use device_writeback_tests::mutator::Mutator;
 
 /// Quick enough for every `cargo test`.
@@ -35,6 +36,16 @@ fn seeds_and_their_mutations_hold_the_targets_laws() {
         for _ in 0..rounds {
             check(target, &mutator.mutate(&seeds));
         }
+    }
+}
+
+/// A seed that the reader refuses would leave the fuzzer outside of what it is to search.
+#[test]
+fn the_seeds_of_plan_documents_are_plans() {
+    let target = TARGETS.iter().find(|target| target.name == "plan_file");
+    for seed in seeds(target.unwrap()) {
+        let document = sealed(&seed).expect("the seed has a digest");
+        Plan::parse(document.as_slice(), Box::<MemorySpool>::default()).unwrap();
     }
 }
 

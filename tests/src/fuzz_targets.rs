@@ -176,18 +176,22 @@ pub fn ldif(input: &[u8]) {
 
 /// Plan documents: as they are, and with a digest that fits whatever they say.
 pub fn plan_file(input: &[u8]) {
-    const DIGEST: &[u8] = b",\n\"digest\":\"";
     plan_document(input);
-    let found = input
-        .windows(DIGEST.len())
-        .rposition(|window| window == DIGEST);
-    if let Some((body, _)) = found.and_then(|at| input.split_at_checked(at)) {
-        let digest: [u8; 32] = Sha256::digest(body).into();
-        let digest: String = digest.iter().map(|octet| format!("{octet:02x}")).collect();
-        let tail = format!("\"{digest}\"\n}}\n");
-        let name = DIGEST.strip_suffix(b"\"").unwrap_or(DIGEST);
-        plan_document(&[body, name, tail.as_bytes()].concat());
+    if let Some(sealed) = sealed(input) {
+        plan_document(&sealed);
     }
+}
+
+/// A plan document with the digest that fits what it says; `None` for bytes that have no digest at all.
+pub fn sealed(document: &[u8]) -> Option<Vec<u8>> {
+    const DIGEST: &[u8] = b",\n\"digest\":\"";
+    let at = document
+        .windows(DIGEST.len())
+        .rposition(|window| window == DIGEST)?;
+    let (body, _) = document.split_at_checked(at)?;
+    let digest: [u8; 32] = Sha256::digest(body).into();
+    let digest: String = digest.iter().map(|octet| format!("{octet:02x}")).collect();
+    Some([body, DIGEST, digest.as_bytes(), b"\"\n}\n"].concat())
 }
 
 /// What is read is written again in the planner's own form, and reads the same then.

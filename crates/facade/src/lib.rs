@@ -2,7 +2,7 @@
 //!
 //! It is not a way to create computer accounts, and it changes nothing in Entra ID.
 //!
-//! [`core`] is the brain without any I/O, [`engine`] the driver over three ports, [`file`] the ports on files. [`open`] builds a
+//! [`core`] is the brain without any I/O, [`engine`] the driver over three ports, [`mod@file`] the ports on files. [`open`] builds a
 //! run from a configuration:
 //!
 //! ```no_run

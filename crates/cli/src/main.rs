@@ -4,11 +4,13 @@ mod args;
 mod clock;
 mod exit;
 mod file;
+mod hints;
 mod logs;
 mod output;
 mod progress;
 mod run;
 mod settings;
+mod target;
 mod text;
 mod verbs;
 

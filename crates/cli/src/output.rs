@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 
-use device_writeback::core::plan::{Plan, Refusal};
+use device_writeback::core::plan::{Plan, Refusal, RefusalCode};
 use device_writeback::core::render::{Format, RenderError, RenderOptions, render};
 use device_writeback::engine::{Error, ErrorKind};
 use serde_json::{Value, json};
@@ -134,14 +134,20 @@ pub(crate) fn write_plan(
     })
 }
 
-/// What a limit said, with the way on.
-pub(crate) fn refusal_lines(refusal: &Refusal, file: &str, digest: &str) -> Vec<String> {
-    vec![
-        format!("{}; nothing is written", safe(&refusal.to_string())),
-        format!(
-            "help: look at every retirement; if they are meant: device-writeback apply {file} --digest {digest} --override-limits"
-        ),
-    ]
+/// What a limit said, and how it can be exceeded.
+pub(crate) fn refusal_lines(refusal: &Refusal, exceed: String) -> Vec<String> {
+    let mut lines = vec![format!(
+        "{}; nothing is written",
+        safe(&refusal.to_string())
+    )];
+    // Where everything is missing there is nothing to look at: the message says what to put right instead.
+    if !matches!(
+        refusal.code,
+        RefusalCode::EmptySource | RefusalCode::EmptyScope
+    ) {
+        lines.push(exceed);
+    }
+    lines
 }
 
 fn tell(error: &Error, out: &mut dyn Write) -> io::Result<()> {

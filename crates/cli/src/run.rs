@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,6 +17,7 @@ use indicatif::{MultiProgress, ProgressDrawTarget};
 use crate::args::{Args, OutputFormat, Verb};
 use crate::clock;
 use crate::exit::Exit;
+use crate::hints::Hints;
 use crate::logs;
 use crate::output::Output;
 use crate::progress::{Mode, Progress};
@@ -31,6 +32,8 @@ pub(crate) struct Context {
     pub(crate) output: Output,
     pub(crate) control: Control,
     pub(crate) config: Config,
+    pub(crate) config_file: PathBuf,
+    pub(crate) hints: Hints,
     now: FileTime,
     progress: Arc<Progress>,
 }
@@ -114,10 +117,13 @@ fn perform(args: &Args, output: Output) -> Result<Exit, Error> {
         (false, false) => Mode::Lines,
     };
     let progress = Arc::new(Progress::new(mode, bars));
+    let config_file = args.global.config.clone().unwrap_or_default();
     let context = Context {
         output,
         control: Control::with_observer(progress.clone()),
-        config: settings::read(args.global.config.as_deref().unwrap_or(Path::new("")))?,
+        config: settings::read(&config_file)?,
+        config_file,
+        hints: Hints::new(&args.global),
         now: clock::now(args.global.now)?,
         progress,
     };

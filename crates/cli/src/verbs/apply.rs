@@ -7,7 +7,7 @@ use crate::args::{self, Digest};
 use crate::exit::Exit;
 use crate::output::{Places, refusal_lines};
 use crate::run::Context;
-use crate::text::{counted, hex, safe};
+use crate::text::{counted, safe};
 
 use super::{report, saved};
 
@@ -32,8 +32,8 @@ pub(crate) async fn run(context: &Context, args: &args::Apply) -> Result<Exit, E
             let (plan, refusal) = *refused;
             let digest = plan.digest();
             if !args.override_limits {
-                let file = safe(&args.file.display().to_string());
-                let lines = refusal_lines(&refusal, &file, &hex(&digest));
+                let way = context.hints.exceed(&args.file, digest);
+                let lines = refusal_lines(&refusal, way);
                 if output.is_json() {
                     output.document(&report::document(
                         "apply",

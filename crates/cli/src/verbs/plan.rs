@@ -1,7 +1,5 @@
 //! `plan`: what would be done.
 
-use std::path::Path;
-
 use device_writeback::FileSpool;
 use device_writeback::core::plan::{Plan, Refusal};
 use device_writeback::core::render::Format;
@@ -12,9 +10,13 @@ use crate::exit::Exit;
 use crate::file;
 use crate::output::{Places, refusal_lines, write_plan};
 use crate::run::Context;
-use crate::text::{counts, hex, safe};
+use crate::target;
+use crate::text::{counts, safe};
 
 pub(crate) async fn run(context: &Context, args: &args::Plan) -> Result<Exit, Error> {
+    if let Some(path) = &args.out {
+        target::check(path, &context.config_file, &context.config)?;
+    }
     let run = context.open(args.take_over.take_over)?;
     let planned = run
         .plan(Box::new(FileSpool::new()), &context.control)
@@ -42,7 +44,7 @@ pub(crate) async fn run(context: &Context, args: &args::Plan) -> Result<Exit, Er
             } else {
                 write_plan(plan, Format::Text, &options, &places, out)?;
             }
-            let lines = verdict(plan, &limits, args.out.as_deref(), output.format);
+            let lines = verdict(context, args, plan, &limits);
             if !output.quiet && !lines.is_empty() {
                 writeln!(out)?;
             }
@@ -59,30 +61,33 @@ pub(crate) async fn run(context: &Context, args: &args::Plan) -> Result<Exit, Er
 
 /// What would become of the plan, and the way on.
 fn verdict(
+    context: &Context,
+    args: &args::Plan,
     plan: &Plan,
     limits: &Result<(), Refusal>,
-    saved: Option<&Path>,
-    format: OutputFormat,
 ) -> Vec<String> {
-    let digest = hex(&plan.digest());
+    let format = context.output.format;
+    let saved = args.out.as_deref();
     let applicable = saved.filter(|_| format == OutputFormat::Text);
-    let file = applicable.map_or_else(
-        || "FILE".to_owned(),
-        |path| safe(&path.display().to_string()),
-    );
+    let (hints, digest) = (&context.hints, plan.digest());
     let mut lines = Vec::new();
     match limits {
         Err(refusal) => {
-            let mut refused = refusal_lines(refusal, &file, &digest).into_iter();
+            let way = applicable.map_or_else(
+                || hints.save(args.take_over.take_over),
+                |file| hints.exceed(file, digest),
+            );
+            let mut refused = refusal_lines(refusal, way).into_iter();
             lines.extend(refused.next().map(|line| format!("would be {line}")));
             lines.extend(refused);
         }
         Ok(()) if plan.is_empty() => {}
         Ok(()) => {
             lines.push("would be applied: the limits are kept".into());
-            if applicable.is_some() {
+            if let Some(file) = applicable {
                 lines.push(format!(
-                    "apply exactly this with: device-writeback apply {file} --digest {digest}"
+                    "apply exactly this with: {}",
+                    hints.apply(file, digest)
                 ));
             }
         }

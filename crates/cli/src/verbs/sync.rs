@@ -8,7 +8,7 @@ use crate::args;
 use crate::exit::Exit;
 use crate::output::{refusal_lines, write_plan};
 use crate::run::Context;
-use crate::text::{counts, hex, others};
+use crate::text::{counts, others};
 
 use super::report;
 
@@ -23,7 +23,6 @@ pub(crate) async fn run(context: &Context, args: &args::Sync) -> Result<Exit, Er
     match end {
         SyncEnd::Refused(plan, refusal) => {
             let places = super::places(&run, &plan);
-            let digest = hex(&plan.digest());
             options.limits = Some(Err(refusal.clone()));
             if output.is_json() {
                 output.document(&report::document(
@@ -39,9 +38,8 @@ pub(crate) async fn run(context: &Context, args: &args::Sync) -> Result<Exit, Er
                     false => write_plan(&plan, Format::Text, &options, &places, out),
                 })?;
             }
-            let mut lines = refusal_lines(&refusal, "FILE", &digest);
-            lines.push("help: save the plan in FILE with: device-writeback plan --out FILE".into());
-            output.note(&lines);
+            let way = context.hints.save(args.take_over.take_over);
+            output.note(&refusal_lines(&refusal, way));
             Ok(Exit::Refused)
         }
         SyncEnd::Applied(plan, result) => {

@@ -82,9 +82,11 @@ fn an_override_is_for_one_plan_and_one_time() {
         refused.err
     );
     assert!(
-        refused
-            .err
-            .contains(&format!("apply {file} --digest {digest} --override-limits")),
+        refused.err.contains(&format!(
+            "apply {file} --digest {digest} --override-limits --config {} --now {}\n",
+            tight.display(),
+            crate::support::NOW
+        )),
         "{}",
         refused.err
     );

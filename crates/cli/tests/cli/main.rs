@@ -12,10 +12,12 @@ mod config;
 mod documents;
 mod explain;
 mod files;
+mod hints;
 mod quickstart;
 #[cfg(unix)]
 mod signals;
 mod support;
 mod tamper;
+mod target;
 mod terminal;
 mod usage;

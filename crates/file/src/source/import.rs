@@ -150,6 +150,7 @@ fn read(
         .with_remedy("source.path takes Graph JSON: a page, an array, one device or page a line")),
         Some(problem) => Ok(Completeness::Incomplete(problem)),
         None if files.partial => Ok(Completeness::Partial),
+        None if let Some(stray) = &files.stray => Ok(Completeness::Incomplete(stray.clone())),
         None if next_link => {
             let last = files.inputs.last().map(|input| input.name().to_string());
             Ok(Completeness::Incomplete(format!(

@@ -20,6 +20,12 @@ pub(super) const LARGEST_FILE: u64 = 1 << OFFSET_BITS;
 /// Bits of a sequence number that hold the offset.
 pub(super) const OFFSET_BITS: u32 = 40;
 
+/// Why something in a folder is no page of the export.
+const FOLDER: &str = "it is a folder";
+const NO_FILE: &str = "it is no regular file";
+const OTHER_NAME: &str =
+    "its name ends neither in .json, .ndjson nor .jsonl, nor in one of these with .gz";
+
 /// A file of an export.
 #[derive(Debug)]
 pub(super) struct Input {
@@ -43,13 +49,23 @@ pub(super) struct Ending {
     pub(super) stopped: bool,
 }
 
-/// The file, or the files of the folder, in their order.
-pub(super) fn inputs(path: &Path, setting: &'static str) -> Result<Vec<Input>, Error> {
+/// The files of an export.
+#[derive(Debug)]
+pub(super) struct Inputs {
+    /// The file, or the files of the folder, in their order.
+    pub(super) files: Vec<Input>,
+    /// What else the folder holds, the first of it: it may be a part of the export, such as a page that is still being
+    /// copied, and then the files are not all of it.
+    pub(super) stray: Option<String>,
+}
+
+/// The file, or what the folder holds.
+pub(super) fn inputs(path: &Path, setting: &'static str) -> Result<Inputs, Error> {
     let metadata = fs::metadata(path).map_err(|cause| failure(path, setting, cause))?;
-    let paths = if metadata.is_dir() {
+    let (paths, stray) = if metadata.is_dir() {
         folder(path, setting)?
     } else {
-        vec![path.to_owned()]
+        (vec![path.to_owned()], None)
     };
     let inputs: Vec<Input> = paths
         .into_iter()
@@ -83,21 +99,31 @@ pub(super) fn inputs(path: &Path, setting: &'static str) -> Result<Vec<Input>, E
             return Err(input.too_large());
         }
     }
-    Ok(inputs)
+    Ok(Inputs {
+        files: inputs,
+        stray,
+    })
 }
 
-fn folder(path: &Path, setting: &'static str) -> Result<Vec<PathBuf>, Error> {
-    let mut names = Vec::new();
+fn folder(path: &Path, setting: &'static str) -> Result<(Vec<PathBuf>, Option<String>), Error> {
+    let (mut names, mut strays) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(path).map_err(|cause| failure(path, setting, cause))? {
         let entry = entry.map_err(|cause| failure(path, setting, cause))?;
         let name = entry.file_name();
-        let metadata = || fs::metadata(entry.path());
-        if is_export(&name)
-            && metadata()
-                .map_err(|cause| failure(&entry.path(), setting, cause))?
-                .is_file()
-        {
+        if is_hidden(&name) {
+            continue;
+        }
+        let metadata = fs::metadata(entry.path());
+        if !is_export(&name) {
+            let is_folder = metadata.is_ok_and(|metadata| metadata.is_dir());
+            strays.push((name, if is_folder { FOLDER } else { OTHER_NAME }));
+            continue;
+        }
+        let metadata = metadata.map_err(|cause| failure(&entry.path(), setting, cause))?;
+        if metadata.is_file() {
             names.push(name);
+        } else {
+            strays.push((name, if metadata.is_dir() { FOLDER } else { NO_FILE }));
         }
     }
     if names.is_empty() {
@@ -109,17 +135,31 @@ fn folder(path: &Path, setting: &'static str) -> Result<Vec<PathBuf>, Error> {
             "the names of the files have to end in .json, .ndjson or .jsonl, or these with .gz",
         ));
     }
-    names.sort_by(|a, b| natural_order(a.as_encoded_bytes(), b.as_encoded_bytes()));
-    Ok(names.into_iter().map(|name| path.join(name)).collect())
+    let order = |a: &OsStr, b: &OsStr| natural_order(a.as_encoded_bytes(), b.as_encoded_bytes());
+    names.sort_by(|a, b| order(a, b));
+    let stray = strays
+        .into_iter()
+        .min_by(|(a, _), (b, _)| order(a, b))
+        .map(|(name, why)| {
+            format!(
+                "{} is no page file: {why}; move it away",
+                path.join(name).display()
+            )
+        });
+    let paths = names.into_iter().map(|name| path.join(name)).collect();
+    Ok((paths, stray))
+}
+
+fn is_hidden(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".")
 }
 
 fn is_export(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes().to_ascii_lowercase();
     let plain = name.strip_suffix(b".gz").unwrap_or(&name);
-    !name.starts_with(b".")
-        && [&b".json"[..], b".ndjson", b".jsonl"]
-            .iter()
-            .any(|end| plain.ends_with(end))
+    [&b".json"[..], b".ndjson", b".jsonl"]
+        .iter()
+        .any(|end| plain.ends_with(end))
 }
 
 fn is_gzip(path: &Path) -> bool {
@@ -313,14 +353,8 @@ mod tests {
         for name in ["a.json", "A.JSON", "b.ndjson.gz", "c.jsonl", "d.json.GZ"] {
             assert!(is_export(OsStr::new(name)), "{name}");
         }
-        for name in [
-            ".a.json",
-            "a.txt",
-            "a.json.bak",
-            "json",
-            "a.gz",
-            "a.json.zip",
-        ] {
+        assert!(is_hidden(OsStr::new(".a.json")) && !is_hidden(OsStr::new("a.json")));
+        for name in ["a.txt", "a.json.bak", "json", "a.gz", "a.json.zip"] {
             assert!(!is_export(OsStr::new(name)), "{name}");
         }
     }

@@ -19,7 +19,7 @@ use device_writeback_engine::ports::CloudSource;
 use futures_channel::oneshot;
 
 pub use self::import::FileImport;
-use self::input::{Input, LARGEST_FILE, OFFSET_BITS};
+use self::input::{Input, Inputs, LARGEST_FILE, OFFSET_BITS};
 use self::users::Users;
 
 /// Where an export lies, and what it is.
@@ -27,7 +27,8 @@ use self::users::Users;
 pub struct FileSourceOptions {
     /// A file of devices (a page, an array, NDJSON of devices or of pages; compressed if the name ends in `.gz`), or a folder
     /// of such files. Of a folder every `*.json`, `*.ndjson` and `*.jsonl` counts, with or without `.gz`, in the order of their
-    /// names with numbers by value; hidden files and folders inside do not.
+    /// names with numbers by value. Hidden files do not count; anything else in the folder, such as `page-2.json.part` or a
+    /// folder, makes the reading incomplete, since it may be a part of the export.
     pub path: PathBuf,
     /// The tenant's users with `id` and `onPremisesSecurityIdentifier`, in the same forms. Without it only owners count whose
     /// SID stands in the device's record.
@@ -43,7 +44,7 @@ pub struct FileSourceOptions {
 /// Files over 1 TiB are refused.
 ///
 /// A reading is *complete* unless [`FileSourceOptions::partial`] is set; it is *incomplete* when JSON ends early or is damaged,
-/// and when the last page of the last file carries an `@odata.nextLink`. An `@odata.deltaLink` says nothing either way: the
+/// when the folder holds something besides page files, and when the last page of the last file carries an `@odata.nextLink`. An `@odata.deltaLink` says nothing either way: the
 /// first delta answer holds the whole tenant, every later one must be given as partial.
 ///
 /// The list of files and the users are read when the source is opened; files of devices are opened for each reading.
@@ -55,6 +56,8 @@ pub struct FileSource {
 #[derive(Debug)]
 struct Files {
     inputs: Vec<Input>,
+    /// What makes the folder more than its page files.
+    stray: Option<String>,
     users: Users,
     partial: bool,
     /// Decompressed text of files, by their number, once one of their records has been asked for.
@@ -67,14 +70,24 @@ impl FileSource {
     /// # Errors
     /// A path is missing, unreadable, or holds no export; the users cannot be read.
     pub fn open(options: FileSourceOptions) -> Result<Self, Error> {
-        let inputs = input::inputs(&options.path, "source.path")?;
+        let Inputs {
+            files: inputs,
+            stray,
+        } = input::inputs(&options.path, "source.path")?;
         let users = match &options.users {
-            Some(path) => Users::read(&input::inputs(path, "source.users")?)?,
+            Some(path) => {
+                let inputs = input::inputs(path, "source.users")?;
+                if let Some(stray) = inputs.stray {
+                    tracing::warn!("users may be missing: {stray}");
+                }
+                Users::read(&inputs.files)?
+            }
             None => Users::default(),
         };
         Ok(Self {
             files: Arc::new(Files {
                 inputs,
+                stray,
                 users,
                 partial: options.partial,
                 unpacked: Mutex::default(),

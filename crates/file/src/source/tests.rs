@@ -156,8 +156,7 @@ fn a_folder_is_read_by_name_with_compressed_files_between() {
         )
         .with("in/page-10.jsonl", page(8..9, false))
         .with("in/.page-3.json", "nonsense")
-        .with("in/readme.txt", "nonsense")
-        .with("in/deeper/page-4.json", "nonsense");
+        .with("in/.cache/page-4.json", "nonsense");
     let source = folder.source("in");
     let (records, completeness) = read(&source).unwrap();
     assert_eq!(numbers(&records), (0..9).collect::<Vec<_>>());
@@ -251,6 +250,55 @@ fn what_is_cut_off_or_damaged_makes_the_reading_incomplete() {
     let folder = Folder::new().with("devices.json", page(0..2, true));
     let options = FileSourceOptions {
         path: folder.path("devices.json"),
+        users: None,
+        partial: true,
+    };
+    let (_, completeness) = read(&FileSource::open(options).unwrap()).unwrap();
+    assert_eq!(completeness, Completeness::Partial);
+}
+
+#[test]
+fn a_folder_that_holds_more_than_pages_is_no_complete_export() {
+    let folder = |stray: &str| {
+        Folder::new()
+            .with("in/p1.json", page(0..2, false))
+            .with("in/.lock", "")
+            .with(stray, "nonsense")
+    };
+    let reason = |folder: &Folder| {
+        let (records, completeness) = read(&folder.source("in")).unwrap();
+        assert_eq!(numbers(&records), [0, 1]);
+        match completeness {
+            Completeness::Incomplete(reason) => reason,
+            other => panic!("{other:?}"),
+        }
+    };
+    for (stray, entry, why) in [
+        ("in/p2.json.part", "in/p2.json.part", ".ndjson"),
+        ("in/p2.txt", "in/p2.txt", ".ndjson"),
+        ("in/deeper/p2.json", "in/deeper", "a folder"),
+        ("in/p2.json/p2.json", "in/p2.json", "a folder"),
+    ] {
+        let folder = folder(stray);
+        let reason = reason(&folder);
+        let expected = format!("{} is no page file: ", folder.path(entry).display());
+        assert!(reason.starts_with(&expected), "{reason}");
+        assert!(reason.contains(why), "{reason}");
+        assert!(reason.ends_with("; move it away"), "{reason}");
+    }
+    #[cfg(unix)]
+    {
+        let folder = folder("in/.hidden");
+        let _socket = std::os::unix::net::UnixListener::bind(folder.path("in/p2.json")).unwrap();
+        assert!(reason(&folder).contains("p2.json is no page file: it is no regular file"));
+    }
+    // The first one is named, whatever order the folder lists them in; what is given as a choice stays one.
+    let folder = folder("in/p10.part")
+        .with("in/p9.part", "")
+        .with("in/q", "");
+    assert!(reason(&folder).contains("p9.part"));
+    let options = FileSourceOptions {
+        path: folder.path("in"),
         users: None,
         partial: true,
     };

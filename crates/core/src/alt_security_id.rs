@@ -93,13 +93,15 @@ impl AltSecurityId {
             ));
         }
         let mut text = [0; KEY_BUFFER / 2];
+        let mut others = 0;
         for (place, &[low, high]) in text.iter_mut().zip(units) {
-            if high != 0 || !low.is_ascii() {
-                return Err(error(
-                    "holds characters that a certificate's entry cannot have",
-                ));
-            }
+            others |= high | low & 0x80;
             *place = low;
+        }
+        if others != 0 {
+            return Err(error(
+                "holds characters that a certificate's entry cannot have",
+            ));
         }
         let text = text.get(..units.len()).unwrap_or(&[]);
         Self::from_ascii(text).map_err(|why| {
@@ -185,7 +187,11 @@ impl AltSecurityId {
         let Some((thumbprint, rest)) = rest.split_at_checked(THUMBPRINT_DIGITS) else {
             return Err("ends within the thumbprint of 40 hex digits");
         };
-        if !thumbprint.iter().all(u8::is_ascii_hexdigit) {
+        // Without a branch for each digit: whether it is a letter cannot be foreseen.
+        let digits = thumbprint
+            .iter()
+            .fold(0, |seen, &digit| seen | hex_value(digit));
+        if digits > 15 {
             return Err("has a thumbprint that is not 40 hex digits");
         }
         // The hash itself can start with a plus sign, so only a longer rest has a separator.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde::de::MapAccess;
+use serde::de::{MapAccess, SeqAccess};
 
 use super::lax::{Lax, Scalar};
 use super::{
@@ -20,6 +20,12 @@ pub(super) type Text<'a> = Lax<Cow<'a, str>>;
 /// `alternativeSecurityIds[].type` of a device certificate.
 const CERTIFICATE: i32 = 2;
 
+/// Members that `physicalIds` usually has.
+pub(super) const PHYSICAL_IDS: usize = 4;
+
+/// Members that `registeredOwners` and `registeredUsers` usually have.
+pub(super) const LINKS: usize = 1;
+
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawDevice<'a> {
@@ -31,8 +37,8 @@ pub(super) struct RawDevice<'a> {
     pub(super) deleted_date_time: Text<'a>,
     #[serde(default)]
     pub(super) account_enabled: Lax<bool>,
-    #[serde(borrow, default)]
-    pub(super) alternative_security_ids: Lax<Vec<Lax<RawAlternativeSecurityId<'a>>>>,
+    #[serde(default)]
+    pub(super) alternative_security_ids: Lax<AlternativeSecurityIds>,
     #[serde(borrow, default)]
     pub(super) approximate_last_sign_in_date_time: Text<'a>,
     #[serde(borrow, default)]
@@ -51,19 +57,36 @@ pub(super) struct RawDevice<'a> {
     pub(super) operating_system: Text<'a>,
     #[serde(borrow, default)]
     pub(super) operating_system_version: Text<'a>,
-    #[serde(borrow, default)]
-    pub(super) physical_ids: Lax<Vec<Text<'a>>>,
+    #[serde(default)]
+    pub(super) physical_ids: Lax<Listed<Box<str>>>,
     #[serde(borrow, default)]
     pub(super) profile_type: Text<'a>,
     // Seen in the field: a plain list that answers an expanded link under its delta spelling.
-    #[serde(borrow, default, alias = "registeredOwners@delta")]
-    pub(super) registered_owners: Lax<Vec<Lax<RawLink<'a>>>>,
-    #[serde(borrow, default, alias = "registeredUsers@delta")]
-    pub(super) registered_users: Lax<Vec<Lax<RawLink<'a>>>>,
+    #[serde(default, alias = "registeredOwners@delta")]
+    pub(super) registered_owners: Lax<Listed<LinkedObject>>,
+    #[serde(default, alias = "registeredUsers@delta")]
+    pub(super) registered_users: Lax<Listed<LinkedObject>>,
     #[serde(borrow, default)]
     pub(super) trust_type: Text<'a>,
     #[serde(borrow, default, rename = "@removed")]
     pub(super) removed: Lax<RawRemoved<'a>>,
+}
+
+/// The members of a list, or why it is of no use.
+pub(super) struct Listed<T>(Result<Vec<T>, String>);
+
+impl<T> Listed<T> {
+    pub(super) fn with_capacity(capacity: usize) -> Self {
+        Self(Ok(Vec::with_capacity(capacity)))
+    }
+
+    pub(super) fn push(&mut self, item: Result<Option<T>, String>) {
+        match (&mut self.0, item) {
+            (Ok(items), Ok(Some(item))) => items.push(item),
+            (Ok(_), Err(error)) => self.0 = Err(error),
+            (Ok(_), Ok(None)) | (Err(_), _) => {}
+        }
+    }
 }
 
 #[derive(Default)]
@@ -130,6 +153,36 @@ impl<'de: 'a, 'a> Scalar<'de> for RawRemoved<'a> {
     }
 }
 
+impl<'de> Scalar<'de> for AlternativeSecurityIds {
+    fn from_seq<A: SeqAccess<'de>>(mut seq: A) -> Result<Option<Self>, A::Error> {
+        let mut found = Self::default();
+        while let Some(item) = seq.next_element::<Lax<RawAlternativeSecurityId<'de>>>()? {
+            add_alternative_security_id(&mut found, &item);
+        }
+        Ok(Some(found))
+    }
+}
+
+impl<'de> Scalar<'de> for Listed<Box<str>> {
+    fn from_seq<A: SeqAccess<'de>>(mut seq: A) -> Result<Option<Self>, A::Error> {
+        let mut found = Self::with_capacity(PHYSICAL_IDS);
+        while let Some(item) = seq.next_element::<Text<'de>>()? {
+            found.push(physical_id(&item));
+        }
+        Ok(Some(found))
+    }
+}
+
+impl<'de> Scalar<'de> for Listed<LinkedObject> {
+    fn from_seq<A: SeqAccess<'de>>(mut seq: A) -> Result<Option<Self>, A::Error> {
+        let mut found = Self::with_capacity(LINKS);
+        while let Some(item) = seq.next_element::<Lax<RawLink<'de>>>()? {
+            found.push(link(&item));
+        }
+        Ok(Some(found))
+    }
+}
+
 #[derive(Deserialize)]
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -146,11 +199,11 @@ pub fn parse_device(json: &str) -> Result<(CloudItem, usize), serde_json::Error>
         Some(found) => found,
         None => first::<RawDevice<'_>>(json)?,
     };
-    Ok((item(&raw), length))
+    Ok((item(raw), length))
 }
 
-fn item(raw: &RawDevice<'_>) -> CloudItem {
-    device(raw).unwrap_or_else(|detail| {
+fn item(mut raw: RawDevice<'_>) -> CloudItem {
+    device(&mut raw).unwrap_or_else(|detail| {
         CloudItem::Bad(BadRecord {
             id: identifier(&raw.id),
             device_id: identifier(&raw.device_id),
@@ -162,7 +215,7 @@ fn item(raw: &RawDevice<'_>) -> CloudItem {
 /// The way of [`parse_device`] for every record; what [`fast`] has to agree with.
 #[cfg(test)]
 pub(super) fn parse_device_slowly(json: &str) -> Result<(CloudItem, usize), serde_json::Error> {
-    first::<RawDevice<'_>>(json).map(|(raw, length)| (item(&raw), length))
+    first::<RawDevice<'_>>(json).map(|(raw, length)| (item(raw), length))
 }
 
 /// Reads one JSON object at the start of `json` as a user and says how many bytes it took. The inner error says why a
@@ -208,7 +261,7 @@ fn first<'a, T: Deserialize<'a>>(json: &'a str) -> Result<(T, usize), serde_json
     }
 }
 
-fn device(raw: &RawDevice<'_>) -> Result<CloudItem, String> {
+fn device(raw: &mut RawDevice<'_>) -> Result<CloudItem, String> {
     let id: ObjectId = identifier(&raw.id).ok_or("id is missing or no GUID")?;
     match &raw.removed {
         Lax::Absent | Lax::Null => {}
@@ -232,18 +285,21 @@ fn device(raw: &RawDevice<'_>) -> Result<CloudItem, String> {
         deleted: text("deletedDateTime", &raw.deleted_date_time)?
             .value()
             .is_some(),
-        account_enabled: plain("accountEnabled", &raw.account_enabled)?,
-        alternative_security_ids: alternative_security_ids(&raw.alternative_security_ids)?,
+        account_enabled: taken("accountEnabled", &mut raw.account_enabled)?,
+        alternative_security_ids: taken(
+            "alternativeSecurityIds",
+            &mut raw.alternative_security_ids,
+        )?,
         approximate_last_sign_in: parsed(
             "approximateLastSignInDateTime",
             &raw.approximate_last_sign_in_date_time,
             |text| FileTime::parse_rfc3339(text).map_err(|error| error.to_string()),
         )?,
         device_ownership: text("deviceOwnership", &raw.device_ownership)?,
-        device_version: plain("deviceVersion", &raw.device_version)?,
+        device_version: taken("deviceVersion", &mut raw.device_version)?,
         display_name: text("displayName", &raw.display_name)?,
-        is_compliant: plain("isCompliant", &raw.is_compliant)?,
-        is_managed: plain("isManaged", &raw.is_managed)?,
+        is_compliant: taken("isCompliant", &mut raw.is_compliant)?,
+        is_managed: taken("isManaged", &mut raw.is_managed)?,
         on_premises_security_identifier: parsed(
             "onPremisesSecurityIdentifier",
             &raw.on_premises_security_identifier,
@@ -251,10 +307,10 @@ fn device(raw: &RawDevice<'_>) -> Result<CloudItem, String> {
         )?,
         operating_system: text("operatingSystem", &raw.operating_system)?,
         operating_system_version: text("operatingSystemVersion", &raw.operating_system_version)?,
-        physical_ids: physical_ids(&raw.physical_ids)?,
+        physical_ids: list("physicalIds", &mut raw.physical_ids)?,
         profile_type: text("profileType", &raw.profile_type)?,
-        registered_owners: links("registeredOwners", &raw.registered_owners)?,
-        registered_users: links("registeredUsers", &raw.registered_users)?,
+        registered_owners: list("registeredOwners", &mut raw.registered_owners)?,
+        registered_users: list("registeredUsers", &mut raw.registered_users)?,
         trust_type: text("trustType", &raw.trust_type)?,
     })))
 }
@@ -290,97 +346,86 @@ fn text(member: &str, value: &Text<'_>) -> Result<Field<Box<str>>, String> {
     parsed(member, value, |text| Ok(text.into()))
 }
 
-fn plain<T: Copy>(member: &str, value: &Lax<T>) -> Result<Field<T>, String> {
-    match value {
+fn taken<T>(member: &str, value: &mut Lax<T>) -> Result<Field<T>, String> {
+    match std::mem::take(value) {
         Lax::Absent => Ok(Field::Absent),
         Lax::Null => Ok(Field::Null),
-        Lax::Value(value) => Ok(Field::Value(*value)),
+        Lax::Value(value) => Ok(Field::Value(value)),
         Lax::Wrong => Err(wrong(member)),
     }
 }
 
-fn list<T, U>(
-    member: &str,
-    value: &Lax<Vec<T>>,
-    item: impl FnMut(&T) -> Result<Option<U>, String>,
-) -> Result<Field<Vec<U>>, String> {
-    match value {
-        Lax::Absent => Ok(Field::Absent),
-        Lax::Null => Ok(Field::Null),
-        Lax::Value(items) => items
-            .iter()
-            .map(item)
-            .filter_map(Result::transpose)
-            .collect::<Result<_, _>>()
-            .map(Field::Value),
-        Lax::Wrong => Err(wrong(member)),
+fn list<T>(member: &str, value: &mut Lax<Listed<T>>) -> Result<Field<Vec<T>>, String> {
+    match taken(member, value)? {
+        Field::Absent => Ok(Field::Absent),
+        Field::Null => Ok(Field::Null),
+        Field::Value(Listed(items)) => items
+            .map(Field::Value)
+            .map_err(|error| format!("{member}: {error}")),
     }
 }
 
-fn physical_ids(value: &Lax<Vec<Text<'_>>>) -> Result<Field<Vec<Box<str>>>, String> {
-    list("physicalIds", value, |item| match item {
+pub(super) fn physical_id(item: &Text<'_>) -> Result<Option<Box<str>>, String> {
+    match item {
         Lax::Value(text) => Ok(Some(Box::from(&**text))),
         Lax::Absent | Lax::Null => Ok(None),
-        Lax::Wrong => Err(wrong("a member of physicalIds")),
-    })
-}
-
-fn alternative_security_ids(
-    value: &Lax<Vec<Lax<RawAlternativeSecurityId<'_>>>>,
-) -> Result<Field<AlternativeSecurityIds>, String> {
-    let mut found = AlternativeSecurityIds::default();
-    let items = match value {
-        Lax::Absent => return Ok(Field::Absent),
-        Lax::Null => return Ok(Field::Null),
-        Lax::Wrong => return Err(wrong("alternativeSecurityIds")),
-        Lax::Value(items) => items,
-    };
-    for item in items {
-        // The property is documented as "internal use only": whatever else stands there is not ours to judge.
-        let certificate = match item {
-            Lax::Value(RawAlternativeSecurityId {
-                kind: Some(CERTIFICATE),
-                key: Some(key),
-            }) => AltSecurityId::from_graph_key(key).ok(),
-            _ => None,
-        };
-        match certificate {
-            Some(id) if found.usable.contains(&id) => {}
-            Some(id) => found.usable.push(id),
-            None => found.unusable = found.unusable.saturating_add(1),
-        }
+        Lax::Wrong => Err(wrong("a member")),
     }
-    Ok(Field::Value(found))
 }
 
-fn links(
-    member: &str,
-    value: &Lax<Vec<Lax<RawLink<'_>>>>,
-) -> Result<Field<Vec<LinkedObject>>, String> {
-    list(member, value, |item| {
-        let link = match item {
-            Lax::Value(link) if link.removed => return Ok(None),
-            Lax::Value(link) => link,
-            Lax::Absent | Lax::Null | Lax::Wrong => {
-                return Err(wrong(&format!("a member of {member}")));
+pub(super) fn add_alternative_security_id(
+    found: &mut AlternativeSecurityIds,
+    item: &Lax<RawAlternativeSecurityId<'_>>,
+) {
+    // The property is documented as "internal use only": whatever else stands there is not ours to judge.
+    let certificate = match item {
+        Lax::Value(RawAlternativeSecurityId {
+            kind: Some(CERTIFICATE),
+            key: Some(key),
+        }) => AltSecurityId::from_graph_key(key).ok(),
+        _ => None,
+    };
+    match certificate {
+        Some(id) if found.usable.contains(&id) => {}
+        Some(id) => {
+            if found.usable.is_empty() {
+                found.usable.reserve_exact(1);
             }
-        };
-        let id = identifier(&link.id).ok_or_else(|| format!("a member of {member} has no id"))?;
-        let other_kind = match &link.odata_type {
-            Lax::Value(kind) => !kind.to_ascii_lowercase().ends_with("graph.user"),
-            _ => false,
-        };
-        let sid = match &link.sid {
-            // Members that the app may not read come with every property null: no knowledge of the SID either way.
-            Lax::Null | Lax::Absent => Field::Absent,
-            other => parsed("onPremisesSecurityIdentifier of an owner", other, |text| {
-                text.parse::<Sid>().map_err(|error| error.to_string())
-            })?,
-        };
-        Ok(Some(LinkedObject {
-            id,
-            other_kind,
-            sid,
-        }))
-    })
+            found.usable.push(id);
+        }
+        None => found.unusable = found.unusable.saturating_add(1),
+    }
+}
+
+pub(super) fn link(item: &Lax<RawLink<'_>>) -> Result<Option<LinkedObject>, String> {
+    let link = match item {
+        Lax::Value(link) if link.removed => return Ok(None),
+        Lax::Value(link) => link,
+        Lax::Absent | Lax::Null | Lax::Wrong => return Err(wrong("a member")),
+    };
+    let id = identifier(&link.id).ok_or("a member has no id")?;
+    let other_kind = match &link.odata_type {
+        Lax::Value(kind) => !is_user(kind),
+        _ => false,
+    };
+    let sid = match &link.sid {
+        // Members that the app may not read come with every property null: no knowledge of the SID either way.
+        Lax::Null | Lax::Absent => Field::Absent,
+        other => parsed("onPremisesSecurityIdentifier of a member", other, |text| {
+            text.parse::<Sid>().map_err(|error| error.to_string())
+        })?,
+    };
+    Ok(Some(LinkedObject {
+        id,
+        other_kind,
+        sid,
+    }))
+}
+
+fn is_user(odata_type: &str) -> bool {
+    const USER: &[u8] = b"graph.user";
+    odata_type
+        .as_bytes()
+        .split_last_chunk::<{ USER.len() }>()
+        .is_some_and(|(_, end)| end.eq_ignore_ascii_case(USER))
 }

@@ -65,16 +65,6 @@ impl<'de: 'a, 'a> Scalar<'de> for Cow<'a, str> {
     }
 }
 
-impl<'de, T: Deserialize<'de>> Scalar<'de> for Vec<T> {
-    fn from_seq<A: SeqAccess<'de>>(mut seq: A) -> Result<Option<Self>, A::Error> {
-        let mut items = Self::new();
-        while let Some(item) = seq.next_element()? {
-            items.push(item);
-        }
-        Ok(Some(items))
-    }
-}
-
 impl<'de, T: Scalar<'de>> Deserialize<'de> for Lax<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(LaxVisitor(PhantomData))

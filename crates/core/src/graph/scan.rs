@@ -124,25 +124,3 @@ impl<'a> Scan<'a> {
         }
     }
 }
-
-/// Where the next byte is that ends a string or is special in it: a quote, a backslash or a control character. Most strings
-/// are short: eight bytes at a time beat a search that has to be set up.
-pub(super) fn string_end(bytes: &[u8]) -> Option<usize> {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGHS: u64 = ONES << 7;
-    // The lowest bit that these set belongs to the first such byte of `word`; the bits above it may be wrong.
-    let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGHS;
-    let equal = |word: u64, byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-    let (words, tail) = bytes.as_chunks::<8>();
-    for (place, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let found = equal(word, b'"') | equal(word, b'\\') | below(word, b' ');
-        if found != 0 {
-            return Some(place * 8 + found.trailing_zeros() as usize / 8);
-        }
-    }
-    let found = tail
-        .iter()
-        .position(|&byte| byte == b'"' || byte == b'\\' || byte < b' ')?;
-    Some(words.len() * 8 + found)
-}

@@ -482,6 +482,7 @@ fn keys() -> impl Strategy<Value = &'static str> {
         "\"trustType\"",
         "\"approximateLastSignInDateTime\"",
         "\"other\"",
+        "\"extensionAttributes\"",
         "\"\"",
         "\"i\\u0064\"",
         "id",
@@ -526,5 +527,18 @@ fn values() -> impl Strategy<Value = String> {
     ]
     .map(str::to_owned)
     .into_iter();
-    prop::sample::select(plain.chain([id, link, alternative]).collect::<Vec<_>>())
+    let long = "0123456789".repeat(5);
+    let long = [
+        format!("\"{long}\""),
+        format!("\"{long}\\n\""),
+        format!("\"{long}\t{long}\""),
+        format!("\"{long}ä{long}\\\"\""),
+        format!("\"{long}"),
+    ];
+    let extensions: Vec<String> = (1..=15)
+        .map(|number| format!("\"extensionAttribute{number}\":null"))
+        .collect();
+    let extensions = format!("{{{}}}", extensions.join(","));
+    let own = [id, link, alternative, extensions];
+    prop::sample::select(plain.chain(own).chain(long).collect::<Vec<_>>())
 }

@@ -1,5 +1,6 @@
 //! Where each object stands in the file.
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
 use device_writeback_core::directory::OBJECT_GUID;
@@ -13,6 +14,9 @@ use super::entry::{Entry, parse_dn};
 use super::records::{Records, read_record_at};
 use super::view::{Handle, View};
 
+/// So many children of an object are remembered; a container of devices has millions.
+const CHILDREN: usize = 8;
+
 /// Names and GUIDs by their keyed hashes, 16 bytes each; a hit is settled by reading the record.
 #[derive(Debug)]
 pub(super) struct Index {
@@ -21,6 +25,8 @@ pub(super) struct Index {
     hasher: RandomState,
     names: Vec<(u64, u64)>,
     guids: Vec<(u64, u64)>,
+    /// The first children of each object that has any, by the hash of its name.
+    children: Vec<(u64, u64)>,
     buffer: Vec<u8>,
     /// The last line end of the file.
     pub(super) line_end: &'static str,
@@ -39,11 +45,13 @@ impl Index {
             hasher: RandomState::new(),
             names: Vec::new(),
             guids: Vec::new(),
+            children: Vec::new(),
             buffer: Vec::new(),
             line_end: "\n",
         };
         let finder = Finder::new("\nobjectGUID:");
         let (mut name, mut value) = (String::new(), Vec::new());
+        let mut families: HashMap<u64, usize> = HashMap::new();
         while let Some((offset, record)) = records
             .next()
             .map_err(|error| view.io_error("reading", error))?
@@ -59,11 +67,19 @@ impl Index {
                 continue;
             }
             index.names.push((index.hash_name(&name), offset));
+            if let Some(parent) = parent(&name) {
+                let parent = index.hash_name(parent);
+                let seen = families.entry(parent).or_default();
+                if *seen < CHILDREN {
+                    *seen += 1;
+                    index.children.push((parent, offset));
+                }
+            }
             if let Some(guid) = guid {
                 index.guids.push((index.hash_guid(guid), offset));
             }
         }
-        for hashes in [&mut index.names, &mut index.guids] {
+        for hashes in [&mut index.names, &mut index.guids, &mut index.children] {
             hashes.sort_unstable();
             hashes.shrink_to_fit();
         }
@@ -89,6 +105,20 @@ impl Index {
     /// The offset of the object of that `objectGUID`.
     pub(super) fn find_guid(&mut self, guid: ObjectGuid, hash: u64) -> Result<Option<u64>, Error> {
         self.find(false, hash, |entry| entry.guid() == Some(guid))
+    }
+
+    /// The offsets of objects whose parent's name may have that hash; not all of them when `true` comes with them.
+    pub(super) fn children(&self, hash: u64) -> (Vec<u64>, bool) {
+        let from = self.children.partition_point(|(own, _)| *own < hash);
+        let offsets: Vec<u64> = self
+            .children
+            .iter()
+            .skip(from)
+            .take_while(|(own, _)| *own == hash)
+            .map(|(_, offset)| *offset)
+            .collect();
+        let is_cut = offsets.len() >= CHILDREN;
+        (offsets, is_cut)
     }
 
     /// The octets of the record at `offset`.
@@ -227,6 +257,17 @@ fn normalize(text: &str, out: &mut String) -> Result<(), LdifError> {
     Ok(())
 }
 
+/// The name of the parent, as a part of a normalized name.
+fn parent(normalized: &str) -> Option<&str> {
+    let mut is_escaped = false;
+    let comma = normalized.find(|letter| {
+        let is_end = letter == ',' && !is_escaped;
+        is_escaped = letter == '\\' && !is_escaped;
+        is_end
+    })?;
+    normalized.get(comma + 1..)
+}
+
 /// Whether `text` is a name that prints as it stands, but for the case of letters.
 fn is_canonical(text: &str) -> bool {
     !text.is_empty()
@@ -262,6 +303,8 @@ mod tests {
             "2.5.4.3=x,DC=com",
             "OID.2.5.4.3=x,DC=com",
             "CN=a\\,b,DC=com",
+            "CN=a\\\\,CN=b\\,c,DC=com",
+            "DC=com",
             "CN=#0401,DC=com",
             "CN=a+OU=b,DC=com",
             "CN=\\ a,DC=com",
@@ -269,7 +312,13 @@ mod tests {
         ] {
             let mut out = String::from("left over");
             normalize(text, &mut out).unwrap();
-            assert_eq!(out, Dn::parse(text).unwrap().normalized(), "{text}");
+            let dn = Dn::parse(text).unwrap();
+            assert_eq!(out, dn.normalized(), "{text}");
+            let above = dn.parent().map(|dn| dn.normalized());
+            assert_eq!(
+                parent(&out),
+                above.as_deref().filter(|above| !above.is_empty())
+            );
         }
         assert!(normalize("nonsense", &mut String::new()).is_err());
     }

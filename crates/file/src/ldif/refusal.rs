@@ -9,6 +9,7 @@ pub(super) fn refuse(code: ResultCode, detail: impl AsRef<str>) -> OperationResu
         ResultCode::INVALID_ATTRIBUTE_SYNTAX => 0x200b,
         ResultCode::ATTRIBUTE_OR_VALUE_EXISTS => 0x200d,
         ResultCode::OBJECT_CLASS_VIOLATION => 0x2014,
+        ResultCode::NOT_ALLOWED_ON_NON_LEAF => 0x2015,
         ResultCode::NOT_ALLOWED_ON_RDN => 0x2016,
         ResultCode::PROTOCOL_ERROR => 0x2021,
         ResultCode::CONSTRAINT_VIOLATION => 0x202f,

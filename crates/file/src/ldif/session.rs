@@ -163,10 +163,16 @@ impl Session {
     }
 
     fn delete(&mut self, target: &Target) -> Result<Result<(), OperationResult>, Error> {
-        let place = match self.device(target)? {
-            Ok((place, _)) => place,
+        let (place, entry) = match self.device(target)? {
+            Ok(found) => found,
             Err(refused) => return Ok(Err(refused)),
         };
+        if self.has_children(&entry.dn)? {
+            return Ok(Err(refuse(
+                ResultCode::NOT_ALLOWED_ON_NON_LEAF,
+                format!("{} has objects below it", entry.dn),
+            )));
+        }
         self.replace(place, None)?;
         Ok(Ok(()))
     }
@@ -210,6 +216,26 @@ impl Session {
             )));
         }
         Ok(Ok((place, entry)))
+    }
+
+    /// Whether there are objects directly below a device.
+    fn has_children(&mut self, dn: &Dn) -> Result<bool, Error> {
+        // New objects go into containers alone, never below a device: children are in the file.
+        let hash = self.index.hash_name(&dn.normalized());
+        let (offsets, is_cut) = self.index.children(hash);
+        if is_cut {
+            // Those that were not remembered may all be deleted by now; the next commit shows it.
+            return Ok(true);
+        }
+        for offset in offsets {
+            if let Some(place) = self.alive(Some(offset))?
+                && let Some(child) = self.entry(place)?
+                && child.dn.is_child_of(dn)
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn check_container(

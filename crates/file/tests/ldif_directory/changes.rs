@@ -4,6 +4,8 @@ use device_writeback_core::apply::{Operation, ResultCode};
 use device_writeback_core::guid::ObjectGuid;
 use device_writeback_core::schema::Attribute;
 
+use device_writeback_file::LdifDirectory;
+
 use crate::support::*;
 
 fn change(modifications: &[(char, &'static str, &[&[u8]])]) -> Operation {
@@ -280,4 +282,38 @@ fn edges_that_are_accepted() {
         Some(&b"ONE"[..])
     );
     assert!(!object.values.has(Attribute::DevicePhysicalIds));
+}
+
+#[test]
+fn a_device_with_objects_below_it_stays_until_they_are_gone() {
+    let below = |name: &str, class: &str| {
+        format!("\ndn: CN={name},cn={DEVICE}, {CONTAINER}\nobjectClass: {class}\n")
+    };
+    let stays = |directory: &LdifDirectory| {
+        let result = write(directory, &delete(&device_name(DEVICE)));
+        assert_eq!(result.code, ResultCode::NOT_ALLOWED_ON_NON_LEAF, "{result}");
+        assert!(result.message.starts_with("00002015: "), "{result}");
+    };
+    let lab = Lab::new(&format!("{DOMAIN}{}", below("a\\,b", "container")));
+    stays(&lab.open());
+
+    let lab = Lab::new(&format!(
+        "{DOMAIN}{}{}",
+        below("x", "msDS-Device"),
+        below("y", "msDS-Device")
+    ));
+    let directory = lab.open();
+    for child in ["x", "y"] {
+        stays(&directory);
+        done(
+            &directory,
+            &delete(&format!("CN={child},{}", device_name(DEVICE))),
+        );
+    }
+    done(&directory, &delete(&device_name(DEVICE)));
+    commit(&directory);
+    assert!(import(&directory).is_empty());
+
+    let many: String = (0..20).map(|n| below(&n.to_string(), "leaf")).collect();
+    stays(&Lab::new(&format!("{DOMAIN}{many}")).open());
 }

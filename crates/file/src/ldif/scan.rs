@@ -96,6 +96,7 @@ fn is_plain_device(record: &[u8], finder: &Finder<'_>) -> bool {
 struct Scan {
     domain_guid: Option<device_writeback_core::guid::ObjectGuid>,
     domain_sids: Vec<Sid>,
+    domains: Vec<Dn>,
     containers: Vec<Dn>,
     services: Vec<Service>,
     users: Users,
@@ -127,6 +128,7 @@ impl Scan {
             }
         } else if entry.has_class(DOMAIN_CLASS) {
             self.domain_sids.extend(sid(entry)?);
+            self.domains.push(entry.dn.clone());
             if entry.dn == options.base {
                 self.domain_guid = entry.guid();
             }
@@ -162,6 +164,21 @@ impl Scan {
             )
             .with_remedy("a forest has one; find out which of them AD FS uses and remove the others"));
         }
+        if let Some(domain) = self.domains.first()
+            && !self.domains.contains(&options.base)
+        {
+            return Err(Error::new(
+                ErrorKind::Config,
+                format!(
+                    "reading the directory file {}: the base \"{}\" is no domain of the file, which holds \"{domain}\"",
+                    view.name(),
+                    options.base,
+                ),
+            )
+            .with_remedy(format!(
+                "set directory.base to \"{domain}\", or name the file of the other domain"
+            )));
+        }
         let service = self.services.into_iter().next();
         let location = service
             .as_ref()
@@ -177,6 +194,17 @@ impl Scan {
         let container = location
             .or_else(|| options.container.clone())
             .unwrap_or_else(|| options.base.child("CN", "RegisteredDevices"));
+        if !container.is_child_of(&options.base) {
+            return Err(Error::new(
+                ErrorKind::Config,
+                format!(
+                    "reading the directory file {}: the container \"{container}\" is not directly under the base \"{}\", where alone one can be",
+                    view.name(),
+                    options.base,
+                ),
+            )
+            .with_remedy("set directory.base to the domain that the container is in"));
+        }
         let facts = DirectoryFacts {
             domain_guid: self.domain_guid,
             base: options.base.clone(),

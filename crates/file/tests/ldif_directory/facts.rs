@@ -305,3 +305,22 @@ fn paths_that_lead_nowhere() {
     fs::create_dir(&lab.path).unwrap();
     assert!(block_on(lab.open().facts()).is_err());
 }
+
+#[test]
+fn the_base_is_a_domain_of_the_file_and_holds_the_container() {
+    let refused = |text: &str, base: &str, expected: &str| {
+        let lab = Lab::new(text);
+        let options = LdifOptions::new(&lab.path, dn(base));
+        let error = block_on(LdifDirectory::open(options).unwrap().facts()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        let text = error.to_string();
+        assert!(text.contains(base) && text.contains(expected), "{text}");
+        assert!(error.remedy().is_some());
+    };
+    refused(DOMAIN, "DC=fabrikam,DC=com", BASE);
+    refused(DOMAIN, "DC=com", BASE);
+    let service = format!(
+        "{DOMAIN}\ndn: CN=S,{BASE}\nobjectClass: msDS-DeviceRegistrationService\nmsDS-DeviceLocation: CN=D,CN=Users,{BASE}\n"
+    );
+    refused(&service, BASE, "CN=D,CN=Users");
+}

@@ -373,6 +373,23 @@ fn text_that_differs_in_case_only_is_seen() {
 }
 
 #[test]
+fn an_object_that_was_moved_away_is_never_written() {
+    let mut moved = usual();
+    moved.dn = device_dn(device_id(1), &container().parent().unwrap());
+    for change in [rename(), delete()] {
+        let outcome = play(change, vec![("read", Answer::Object(Some(moved.clone())))]);
+        assert_eq!(outcome.verdict, Verdict::Stale);
+        assert!(outcome.message.contains("moved"), "{outcome}");
+    }
+    // What is not read first is addressed by its name, which a moved object has no more.
+    let (_, request) = Execution::start(flag());
+    match request {
+        Request::Write(Operation::Modify { target, .. }) => assert_eq!(target.guid, None),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn another_object_is_never_written() {
     let mut device = usual();
     device.values = {

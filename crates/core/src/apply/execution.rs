@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use super::operation::{Operation, Target, mark_for_deletion, operations, target};
+use super::operation::{Operation, Target, mark_for_deletion, needs_reading, operations, target};
 use super::result::{OperationResult, ResultCode};
 use crate::attributes::{parse_number, same_meaning};
 use crate::boolean::ldap_boolean;
 use crate::directory::DirectoryObject;
 use crate::plan::{Action, AttributeChange, Change, Octets};
-use crate::schema::{Attribute, Equality, Syntax};
+use crate::schema::{Attribute, Equality};
 
 /// What the directory is to be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -349,6 +349,10 @@ impl Execution {
         {
             return Seen::Foreign("another object has taken the name");
         }
+        // By its GUID an object is found wherever it went; what is done here is done in the container only.
+        if object.dn != change.dn {
+            return Seen::Foreign("the object was moved or renamed since the plan was made");
+        }
         let mark = object.values.first(Attribute::CloudAnchor);
         let new_mark = change
             .attribute(Attribute::CloudAnchor)
@@ -382,14 +386,6 @@ enum Seen {
     InTarget,
     Different,
     Foreign(&'static str),
-}
-
-fn needs_reading(change: &Change) -> bool {
-    change.mark.is_none()
-        || change.attributes.iter().any(|change| {
-            let row = change.attribute.schema();
-            !row.single_valued || row.syntax == Syntax::Unicode
-        })
 }
 
 fn values(object: &DirectoryObject, attribute: Attribute) -> Vec<Octets> {

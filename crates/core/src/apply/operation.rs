@@ -6,7 +6,7 @@ use crate::boolean::ldap_boolean;
 use crate::dn::Dn;
 use crate::guid::ObjectGuid;
 use crate::plan::{Action, Change, Octets};
-use crate::schema::{Attribute, DEVICE_CLASS};
+use crate::schema::{Attribute, DEVICE_CLASS, Syntax};
 
 /// Names an object: by its `objectGUID` where the directory gave one (`<GUID=...>`), which survives a rename and never
 /// hits another object of the same name; else by its DN.
@@ -138,6 +138,16 @@ fn add(change: &Change) -> Operation {
     }
 }
 
+/// Whether a change is read before and after the write: deleting by value asserts numbers and flags exactly, text and sets
+/// need eyes.
+pub(super) fn needs_reading(change: &Change) -> bool {
+    change.mark.is_none()
+        || change.attributes.iter().any(|change| {
+            let row = change.attribute.schema();
+            !row.single_valued || row.syntax == Syntax::Unicode
+        })
+}
+
 fn modify(change: &Change) -> Operation {
     let mut modifications = assertions(change);
     for change in &change.attributes {
@@ -154,7 +164,11 @@ fn modify(change: &Change) -> Operation {
         }
     }
     Operation::Modify {
-        target: target(change),
+        target: Target {
+            // Without a reading only the name says that the object is still in the container.
+            guid: change.object_guid.filter(|_| needs_reading(change)),
+            dn: change.dn.clone(),
+        },
         modifications,
     }
 }

@@ -122,12 +122,8 @@ pub(crate) fn is_enabled(attribute: Attribute, flow: &Flow<'_>, out: &mut Attrib
             out.push(attribute, ldap_boolean(enabled));
             Say::Known
         }
-        // The class requires a value, and "not known to be enabled" is no reason to let a device in.
-        Field::Null => {
-            out.push(attribute, ldap_boolean(false));
-            Say::Known
-        }
-        Field::Absent => Say::Unknown,
+        // The class requires a value, so there is nothing to clear; and nobody said that the device is disabled.
+        Field::Null | Field::Absent => Say::Unknown,
     }
 }
 

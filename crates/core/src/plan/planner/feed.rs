@@ -130,8 +130,7 @@ impl Planner {
         let scope = judge.scope(&device);
         let enabled = match device.account_enabled {
             Field::Value(enabled) => Some(enabled).into(),
-            Field::Null => Known::No,
-            Field::Absent => Known::Unknown,
+            Field::Null | Field::Absent => Known::Unknown,
         };
         let Some(id) = scope.device_id else {
             // Only the mark of an object can tell whose record this is, as with a removal.

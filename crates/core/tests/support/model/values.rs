@@ -43,8 +43,7 @@ pub fn wanted(world: &World, device: &CloudDevice, id: DeviceId) -> (Wanted, Vec
 pub(super) fn enabled(device: &CloudDevice) -> Option<bool> {
     match device.account_enabled {
         Field::Value(enabled) => Some(enabled),
-        Field::Null => Some(false),
-        Field::Absent => None,
+        Field::Null | Field::Absent => None,
     }
 }
 

@@ -3,14 +3,16 @@
 use device_writeback_core::filetime::FileTime;
 use device_writeback_core::guid::{DeviceId, ObjectId, TenantId};
 use device_writeback_core::plan::{
-    Completeness, Expected, History, Identity, Limits, Plan, PlanError, Planner, Refusal, Setup,
-    Spool, VerifyError,
+    Action, Completeness, Expected, History, Identity, Limits, Plan, PlanError, Planner, Refusal,
+    Setup, Spool, VerifyError,
 };
 use device_writeback_core::rules::{Forest, Principals, Reason, Rules};
 
 use crate::control::Control;
 use crate::error::{Error, ErrorKind};
-use crate::ports::{CloudSource, Directory, DirectoryFacts, RunEnd, StateStore};
+use crate::ports::{
+    CloudSource, Directory, DirectoryFacts, DirectoryImport as _, RunEnd, StateStore,
+};
 use crate::reading::{LOOKED_UP, matched};
 use crate::report::Report;
 use crate::watch::Watch;
@@ -158,7 +160,7 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
         &self.directory
     }
 
-    /// Reads both sides and says what would be done. Writes nothing, not even to the state.
+    /// Reads both sides and says what would be done. Writes nothing; a state that is new learns whose it is.
     ///
     /// # Errors
     /// The first port that fails; [`ErrorKind::Cancelled`].
@@ -204,6 +206,7 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
         has_container(&facts)?;
         let forest = self.forest(&facts);
         let identity = self.identity(&facts);
+        self.state.claim(&identity).await?;
         let mut principals = Principals::new();
         let sids = plan.sids_to_look_up(&forest).map_err(plan_error)?;
         for chunk in sids.chunks(LOOKED_UP) {
@@ -223,7 +226,54 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
         plan.verify(&expected).map_err(|error| match error {
             VerifyError::Plan(error) => plan_error(error),
             other => Error::new(ErrorKind::Refused, other.to_string()),
-        })
+        })?;
+        self.verify_retirements(plan).await
+    }
+
+    /// What a plan says about the directory and the past is as unsigned as the rest of it: the share of our objects is of the
+    /// objects that are there, and a device is gone for being absent only if the source is known to have had it.
+    async fn verify_retirements(&self, plan: &Plan) -> Result<(), Error> {
+        let mut absent = Vec::new();
+        for change in plan.changes() {
+            let change = change.map_err(plan_error)?;
+            if change.reason == Reason::GoneAbsent {
+                absent.push(change.device_id);
+            }
+        }
+        if !plan.take_over() {
+            for chunk in absent.chunks(LOOKED_UP) {
+                let answers = self.state.provenance(chunk).await?;
+                for (device, provenance) in matched("the state", chunk, answers)? {
+                    if !provenance.known {
+                        return Err(Error::new(
+                            ErrorKind::Refused,
+                            format!(
+                                "the plan is refused: device {device} would be retired for being absent, but the state does not know that this source ever had it"
+                            ),
+                        )
+                        .with_remedy("make a new plan here; --take-over if these objects are yours"));
+                    }
+                }
+            }
+        }
+        if plan.summary().retirements == 0 {
+            return Ok(());
+        }
+        let mut import = self.directory.import().await?;
+        let mut ours = 0_u64;
+        while let Some(page) = import.next_page().await? {
+            ours += page.iter().filter(|object| object.is_marked()).count() as u64;
+        }
+        // What an earlier try has deleted was there when the plan was made.
+        let claimed = plan.summary().our_objects;
+        if claimed > ours.saturating_add(plan.count_of(Action::Delete)) {
+            return Err(Error::new(
+                ErrorKind::Refused,
+                format!("the plan is refused: it counts {claimed} objects of ours, the directory has {ours}"),
+            )
+            .with_remedy("make a new plan"));
+        }
+        Ok(())
     }
 
     /// What happened before, as the limits see it.
@@ -256,6 +306,8 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
         watch: &mut Watch,
     ) -> Result<Planned, Error> {
         let facts = self.directory.facts().await?;
+        let identity = self.identity(&facts);
+        self.state.claim(&identity).await?;
         let history = self.history().await?;
         let mut key = [0; 16];
         getrandom::fill(&mut key).map_err(|error| {
@@ -267,7 +319,7 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
         })?;
         let options = &self.options;
         let mut setup = Setup::new(
-            self.identity(&facts),
+            identity,
             options.rules.clone(),
             self.forest(&facts),
             options.now,

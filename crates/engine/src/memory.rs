@@ -433,7 +433,7 @@ impl StateStore for MemoryState {
         {
             match begun {
                 Some(time) if outcome.starts_clock() => {
-                    state.disabled.entry(outcome.device_id).or_insert(time);
+                    state.disabled.insert(outcome.device_id, time);
                 }
                 _ => {
                     state.disabled.remove(&outcome.device_id);

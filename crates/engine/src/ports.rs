@@ -13,7 +13,7 @@ use device_writeback_core::filetime::FileTime;
 use device_writeback_core::graph::CloudRecord;
 use device_writeback_core::guid::{DeviceId, ObjectGuid, ObjectId, TenantId};
 use device_writeback_core::plan::{
-    Action, CloudKey, Completeness, DirectoryKey, History, Octets, Provenance,
+    Action, CloudKey, Completeness, DirectoryKey, History, Identity, Octets, Provenance,
 };
 use device_writeback_core::rules::{PrincipalFacts, Reason};
 use device_writeback_core::schema::Attribute;
@@ -123,6 +123,16 @@ pub trait DirectoryImport: Send {
 
 /// What is remembered between runs. Losing it costs a full run and never a delete.
 pub trait StateStore: Send + Sync {
+    /// Says which forest the run is about. A state belongs to one tenant and one domain: what was known of another forest must
+    /// never count as knowledge about this one. The default keeps no such thing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) when the state is another's.
+    fn claim(&self, identity: &Identity) -> impl Future<Output = Result<(), Error>> + Send {
+        let _ = identity;
+        std::future::ready(Ok(()))
+    }
+
     /// What is known of these devices, in the same order.
     fn provenance(
         &self,

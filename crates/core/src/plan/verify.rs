@@ -85,9 +85,21 @@ impl Plan {
             now: expected.now,
         };
         let managed = judge.managed();
+        let untouchable: BTreeSet<DeviceId> = self
+            .held()
+            .iter()
+            .chain(self.conflicts())
+            .filter_map(|listed| listed.device_id)
+            .collect();
         let mut seen: BTreeSet<DeviceId> = BTreeSet::new();
         for change in self.changes() {
             let change = change?;
+            if change.is_retirement() && untouchable.contains(&change.device_id) {
+                return Err(VerifyError::change(
+                    &change,
+                    "the plan holds this very device, or names it as a conflict",
+                ));
+            }
             if !seen.insert(change.device_id) {
                 return Err(VerifyError::change(
                     &change,

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use device_writeback_core::plan::Completeness;
-use device_writeback_core::rules::{Adopt, PrincipalFacts};
+use device_writeback_core::rules::{Adopt, PrincipalFacts, Reason};
 use device_writeback_core::schema::{Attribute, Profile};
 use serde_json::{Value, json};
 
@@ -32,6 +32,22 @@ fn tampered_under(world: World, change: impl FnOnce(&mut Value), refusal: &str) 
         Ok(()) => panic!("the tampered plan is accepted"),
         Err(error) => assert!(error.contains(refusal), "{error}"),
     }
+}
+
+#[test]
+fn a_delete_of_what_the_plan_holds() {
+    tampered(
+        |plan| {
+            let device = change(plan, "delete")["device_id"].clone();
+            let held = json!({
+                "device_id": device,
+                "code": "held_unknown",
+                "message": Reason::HeldUnknown.sentence(),
+            });
+            plan["held"] = json!([held]);
+        },
+        "holds this very device",
+    );
 }
 
 #[test]

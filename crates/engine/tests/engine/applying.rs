@@ -85,7 +85,8 @@ fn one_name_is_written_by_one_change_at_a_time() {
     lab.directory.delay.store(5, SeqCst);
     let (plan, report) = sync(&lab.engine());
     assert_eq!(plan.len(), 20);
-    assert_eq!(report.done, 20, "{report:?}");
+    // Those that are found under another name than the plan saw are left alone.
+    assert_eq!((report.done, report.stale), (10, 10), "{report:?}");
     assert!(lab.directory.most.load(SeqCst) > 1);
 }
 
@@ -474,6 +475,38 @@ fn without_its_container_a_run_is_refused() {
         ErrorKind::Directory
     );
     assert_eq!(lab.events(), []);
+}
+
+/// What a saved plan says about the past and about the directory's size is as unsigned as the rest of it.
+#[test]
+fn a_plan_that_knows_more_than_the_state_and_the_directory_is_refused() {
+    let lab = lab((1..=3).map(device));
+    sync_all(&lab.engine());
+    lab.now_has((1..=2).map(device));
+    let made = plan(&lab.engine()).unwrap().plan;
+    assert_eq!(made.count_of(Action::Delete), 1);
+    finish(lab.engine().verify(&made)).unwrap();
+
+    // The same directory and the same source, with a state that never saw the device.
+    let other = super::support::lab((1..=2).map(device));
+    for number in 1..=3 {
+        other.insert_marked(number);
+    }
+    let error = finish(other.engine().verify(&made)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Refused);
+    assert!(error.to_string().contains("ever had it"), "{error}");
+
+    // Two of the three objects that the plan counted are gone, and the plan deletes only one.
+    assert!(lab.directory.memory().remove(&dn(1)));
+    assert!(lab.directory.memory().remove(&dn(2)));
+    let error = finish(lab.engine().verify(&made)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Refused);
+    assert!(
+        error
+            .to_string()
+            .contains("counts 3 objects of ours, the directory has 1"),
+        "{error}"
+    );
 }
 
 #[test]

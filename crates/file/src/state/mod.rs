@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use device_writeback_core::apply::Verdict;
 use device_writeback_core::filetime::FileTime;
 use device_writeback_core::guid::{DeviceId, TenantId};
-use device_writeback_core::plan::{History, Provenance};
+use device_writeback_core::plan::{History, Identity, Provenance};
 use device_writeback_engine::ports::{JournalEntry, JournalOutcome, RunEnd, RunStart, StateStore};
 use device_writeback_engine::{Error, ErrorKind};
 use redb::{Database, DatabaseError, ReadableDatabase as _, ReadableTable as _};
@@ -63,7 +63,7 @@ impl FileState {
             path: path.to_owned(),
             tenant,
         };
-        state.claim()?;
+        state.settle_owner()?;
         Ok(state)
     }
 
@@ -108,7 +108,7 @@ impl FileState {
     }
 
     /// Makes every table, and checks or sets whose file this is.
-    fn claim(&self) -> Result<(), Error> {
+    fn settle_owner(&self) -> Result<(), Error> {
         let owner = self.writing(|transaction| {
             transaction.open_table(KNOWN)?;
             transaction.open_table(DISABLED)?;
@@ -181,6 +181,34 @@ impl FileState {
 }
 
 impl StateStore for FileState {
+    async fn claim(&self, identity: &Identity) -> Result<(), Error> {
+        let Some(domain) = identity.domain_guid else {
+            return Ok(());
+        };
+        let domain = domain.to_string();
+        let owner = self.reading(|transaction| {
+            let meta = transaction.open_table(META)?;
+            Ok(meta.get("domain_guid")?.map(|value| value.value().to_vec()))
+        })?;
+        match owner {
+            Some(owner) if owner == domain.as_bytes() => Ok(()),
+            Some(owner) => Err(Error::new(
+                ErrorKind::Config,
+                format!(
+                    "the state file {} belongs to the domain with objectGUID {}, this directory's is {domain}",
+                    self.path.display(),
+                    String::from_utf8_lossy(&owner).escape_debug()
+                ),
+            )
+            .with_remedy("give each forest a state.path of its own")),
+            None => self.writing(|transaction| {
+                let mut meta = transaction.open_table(META)?;
+                meta.insert("domain_guid", domain.as_bytes())?;
+                Ok(())
+            }),
+        }
+    }
+
     async fn provenance(&self, devices: &[DeviceId]) -> Result<Vec<Provenance>, Error> {
         self.reading(|transaction| {
             let known = transaction.open_table(KNOWN)?;
@@ -269,10 +297,11 @@ impl StateStore for FileState {
                     continue;
                 }
                 let key = key_of(outcome.device_id);
-                if !outcome.starts_clock() {
-                    disabled.remove(&key)?;
-                } else if disabled.get(&key)?.is_none() {
+                // An object that had to be disabled again was enabled in between: its days begin anew.
+                if outcome.starts_clock() {
                     disabled.insert(&key, now.ticks())?;
+                } else {
+                    disabled.remove(&key)?;
                 }
             }
             Ok(())

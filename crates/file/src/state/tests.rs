@@ -4,7 +4,7 @@ use device_writeback_core::apply::{Operation, Target, Verdict};
 use device_writeback_core::boolean::ldap_boolean;
 use device_writeback_core::dn::Dn;
 use device_writeback_core::guid::{Guid, ObjectId};
-use device_writeback_core::plan::{Action, Octets};
+use device_writeback_core::plan::{Action, Identity, Octets};
 use device_writeback_core::rules::Reason;
 use device_writeback_core::schema::Attribute;
 use futures_executor::block_on;
@@ -176,6 +176,26 @@ fn another_tenants_state_is_refused() {
 }
 
 #[test]
+fn another_forests_state_is_refused() {
+    let (_folder, path) = folder();
+    let identity = |number: u8| Identity {
+        tenant_id: tenant(1),
+        source_id: String::new(),
+        directory_id: String::new(),
+        domain_guid: Some(Guid::from_bytes([number; 16]).into()),
+        container: Dn::parse("CN=RegisteredDevices,DC=x").unwrap(),
+    };
+    let state = FileState::open(&path, tenant(1)).unwrap();
+    block_on(state.claim(&identity(7))).unwrap();
+    block_on(state.claim(&identity(7))).unwrap();
+    drop(state);
+    let state = FileState::open(&path, tenant(1)).unwrap();
+    let error = block_on(state.claim(&identity(8))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.to_string().contains("07070707"), "{error}");
+}
+
+#[test]
 fn a_damaged_file_is_named_with_the_remedy() {
     let (_folder, path) = folder();
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -230,7 +250,7 @@ fn retirements_count_for_a_day_and_a_device_counts_once() {
 }
 
 #[test]
-fn the_first_disabling_starts_the_clock_and_a_return_stops_it() {
+fn the_last_disabling_starts_the_clock_and_a_return_stops_it() {
     let (_folder, path) = folder();
     let state = FileState::open(&path, tenant(1)).unwrap();
     let since = || block_on(state.provenance(&[device(0)])).unwrap()[0].disabled_since;
@@ -252,7 +272,7 @@ fn the_first_disabling_starts_the_clock_and_a_return_stops_it() {
         &[outcome(0, device(0), Action::Disable, Verdict::Done)],
     ))
     .unwrap();
-    assert_eq!(since(), Some(time(NOW)));
+    assert_eq!(since(), Some(time("2026-06-09T08:00:00Z")));
     block_on(state.outcomes(
         later,
         &[outcome(1, device(0), Action::Update, Verdict::Done)],

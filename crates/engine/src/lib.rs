@@ -1,7 +1,8 @@
 //! Ports, configuration and the import-plan-apply driver of device-writeback.
 //!
 //! The engine brings a [`ports::CloudSource`], a [`ports::Directory`] and a [`ports::StateStore`] together around the planner of
-//! `device-writeback-core`. It has no runtime, no clock and no environment: await its futures wherever you are.
+//! `device-writeback-core`. It has no runtime, no environment and no
+//! idea of the date (`now` is an option; it only measures how long an apply took): await its futures wherever you are.
 //!
 //! A whole run over ports in memory:
 //!

@@ -210,6 +210,28 @@ fn warnings(plan: &Plan, options: &RenderOptions) -> Vec<String> {
     warnings
 }
 
+/// What a plan is about: label, value, and whether the value is an identifier. Not escaped yet.
+fn head_rows(plan: &Plan) -> [(&'static str, String, bool); 6] {
+    let identity = plan.identity();
+    let side = |id: &str, read| match id {
+        "" => completeness(read),
+        id => format!("{id}, {}", completeness(read)),
+    };
+    let domain = identity
+        .domain_guid
+        .map_or_else(|| "not known".to_owned(), |guid| guid.to_string());
+    let source = side(&identity.source_id, plan.source_completeness());
+    let directory = side(&identity.directory_id, plan.directory_completeness());
+    [
+        ("Tenant", identity.tenant_id.to_string(), true),
+        ("Source", source, false),
+        ("Directory", directory, false),
+        ("Domain", domain, true),
+        ("Container", identity.container.to_string(), true),
+        ("Profile", profile(plan.profile()).to_owned(), false),
+    ]
+}
+
 /// How complete a side is, in a word or a sentence. Not escaped yet.
 fn completeness(completeness: &Completeness) -> String {
     match completeness {

@@ -4,9 +4,7 @@ use std::io::{self, Write};
 
 use super::safe::{quoted, terminal_safe};
 use super::value::{difference, shown};
-use super::{
-    RenderOptions, Rendered, completeness, counted, grouped, profile, retirements, warnings,
-};
+use super::{RenderOptions, Rendered, counted, grouped, head_rows, retirements, warnings};
 use crate::directory::device_dn;
 use crate::plan::{Action, AttributeChange, Change, Listed, Octets, Plan, hex};
 use crate::rules::Reason;
@@ -70,28 +68,8 @@ impl Page<'_> {
     fn head(&mut self, plan: &Plan) -> io::Result<()> {
         let title = format!("Device writeback plan of {}", plan.time());
         writeln!(self.out, "{}\n", self.paint(Style::Heading, &title))?;
-        let identity = plan.identity();
-        let side = |id: &str, read| match id {
-            "" => completeness(read),
-            id => format!("{id}, {}", completeness(read)),
-        };
-        let domain = identity
-            .domain_guid
-            .map_or_else(|| "not known".to_owned(), |guid| guid.to_string());
-        for (label, value) in [
-            ("tenant", identity.tenant_id.to_string()),
-            (
-                "source",
-                side(&identity.source_id, plan.source_completeness()),
-            ),
-            (
-                "directory",
-                side(&identity.directory_id, plan.directory_completeness()),
-            ),
-            ("domain", domain),
-            ("container", identity.container.to_string()),
-            ("profile", profile(plan.profile()).to_owned()),
-        ] {
+        for (label, value, _) in head_rows(plan) {
+            let label = label.to_lowercase();
             writeln!(self.out, "  {label:<10}  {}", terminal_safe(&value))?;
         }
         let warnings = warnings(plan, self.options);

@@ -13,9 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use self::rows::{change_row, listed_rows};
 use super::safe::push_html;
-use super::{
-    RenderOptions, Rendered, completeness, counted, grouped, kind, profile, retirements, warnings,
-};
+use super::{RenderOptions, Rendered, counted, grouped, head_rows, kind, retirements, warnings};
 use crate::plan::{Action, Listed, Plan, hex};
 use crate::rules::Reason;
 
@@ -81,30 +79,8 @@ fn head(plan: &Plan, page: &mut String) {
     page.push_str("</style>\n</head>\n<body>\n<main>\n<h1>");
     push_html(page, &title);
     page.push_str("</h1>\n<dl class=\"head card\">\n");
-    let side = |id: &str, read| match id {
-        "" => completeness(read),
-        id => format!("{id}, {}", completeness(read)),
-    };
-    let domain = identity
-        .domain_guid
-        .map_or_else(|| "not known".to_owned(), |guid| guid.to_string());
-    for (label, value, mono) in [
-        ("Tenant", identity.tenant_id.to_string(), true),
-        (
-            "Source",
-            side(&identity.source_id, plan.source_completeness()),
-            false,
-        ),
-        (
-            "Directory",
-            side(&identity.directory_id, plan.directory_completeness()),
-            false,
-        ),
-        ("Domain", domain, true),
-        ("Container", identity.container.to_string(), true),
-        ("Profile", profile(plan.profile()).to_owned(), false),
-        ("Digest", hex::encode(&plan.digest()), true),
-    ] {
+    let digest = ("Digest", hex::encode(&plan.digest()), true);
+    for (label, value, mono) in head_rows(plan).into_iter().chain([digest]) {
         page.push_str(&format!("<dt>{label}</dt><dd><bdi"));
         if mono {
             page.push_str(" class=\"mono\"");

@@ -62,7 +62,6 @@ fn hash_source(inline: &str) -> String {
 }
 
 fn head(plan: &Plan, page: &mut String) {
-    let identity = plan.identity();
     let title = format!("Device writeback plan of {}", plan.time());
     page.push_str("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
     page.push_str(&format!(

@@ -107,9 +107,15 @@ pub trait Directory: Send + Sync {
     /// at once has nothing to do.
     fn commit(&self) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// How many writes may be in flight at once.
+    /// How many changes may be under way at once. Asked again and again: a directory may follow its latency.
     fn window(&self) -> usize {
         1
+    }
+
+    /// A number that rises whenever the directory is served by another server than before, which may not have what was
+    /// written, or what others wrote, a moment ago. A directory that is one file has one server.
+    fn epoch(&self) -> u64 {
+        0
     }
 }
 

@@ -18,6 +18,8 @@ pub enum PrincipalFacts {
     },
     /// No user of the forest has this SID.
     NotFound,
+    /// The directory cannot tell: the SID is of another domain of the forest, which it does not hold.
+    Unknown,
 }
 
 /// The SIDs looked up so far.
@@ -83,7 +85,7 @@ pub(crate) fn judge_sid(
         return SidVerdict::Refused(reason);
     }
     match principals.find(sid) {
-        None => SidVerdict::Unknown,
+        None | Some(PrincipalFacts::Unknown) => SidVerdict::Unknown,
         Some(PrincipalFacts::NotFound) => SidVerdict::Refused(Reason::OwnerUnresolved),
         Some(PrincipalFacts::User { protected: true }) if !rules.allow_protected_owners => {
             SidVerdict::Refused(Reason::OwnerProtected)

@@ -6,6 +6,7 @@
 pub mod chromium;
 pub mod fuzz_targets;
 mod lab;
+pub mod ldap_bench;
 pub mod mutator;
 pub mod openldap;
 

@@ -9,6 +9,8 @@
 //! # Ok::<(), device_writeback_tests::LabError>(())
 //! ```
 
+mod certificates;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
@@ -38,6 +40,21 @@ pub const ROOT_PASSWORD: &str = "throw-away";
 /// The schema file, loaded alone.
 const SCHEMA: &str = include_str!("schema/msds-device.schema");
 
+/// What Active Directory indexes on devices besides what every server here does.
+const ADLIKE_INDEXES: &[&str] = &[
+    "displayName",
+    "msDS-DeviceOSType",
+    "msDS-DeviceOSVersion",
+    "msDS-DevicePhysicalIDs",
+    "msDS-RegisteredOwner",
+    "msDS-RegisteredUsers",
+    "msDS-IsManaged",
+    "msDS-CloudIsManaged",
+    "msDS-DeviceObjectVersion",
+    "msDS-ApproximateLastLogonTimeStamp",
+    "msDS-ComputerSID",
+];
+
 /// What stands in the directory at the start.
 const SEED: &str = "\
 dn: DC=contoso,DC=com
@@ -66,15 +83,33 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// Somebody else can take the free port before the server does; then another one is tried.
 const ATTEMPTS: usize = 5;
 
+/// How a server differs from the usual one.
+#[derive(Clone, Debug, Default)]
+pub struct OpenLdapOptions {
+    /// Listen on [`OpenLdap::ldaps_url`] as well, with a certificate of an authority of its own.
+    pub tls: bool,
+    /// Index every attribute of devices and users that Active Directory indexes (`searchFlags` bit 0),
+    /// not only those that tests look for.
+    pub adlike_indexes: bool,
+    /// Where the database's own folder is made; else beside the server's other files. In a memory file system the
+    /// disk does not decide how fast the server is.
+    pub database_parent: Option<PathBuf>,
+    /// LDIF content records to hold at the start instead of the usual ones; loaded before the server runs.
+    pub content: Option<PathBuf>,
+}
+
 /// A running server. It ends, and its files go, when this is dropped.
 #[derive(Debug)]
 pub struct OpenLdap {
     server: Child,
     port: u16,
+    tls_port: Option<u16>,
     folder: TempDir,
+    /// Kept so that it is removed in the end.
+    _database: TempDir,
 }
 
-/// One entry that [`OpenLdap::ldapsearch`] found.
+/// One entry that `ldapsearch` found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The distinguished name. OpenLDAP prints attribute types of its own schema in lower case.
@@ -90,9 +125,18 @@ impl OpenLdap {
     ///
     /// When `slapd` or the LDAP tools are missing or the server does not come up.
     pub fn start() -> Result<OpenLdap, LabError> {
+        OpenLdap::start_with(&OpenLdapOptions::default())
+    }
+
+    /// As [`OpenLdap::start`], but another server.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`OpenLdap::start`], and when the content cannot be loaded or `openssl` is missing.
+    pub fn start_with(options: &OpenLdapOptions) -> Result<OpenLdap, LabError> {
         let mut attempt = 1;
         loop {
-            match OpenLdap::start_once() {
+            match OpenLdap::start_once(options) {
                 Err(error) if attempt < ATTEMPTS && may_pass(&error) => attempt += 1,
                 outcome => return outcome,
             }
@@ -103,6 +147,25 @@ impl OpenLdap {
     #[must_use]
     pub fn url(&self) -> String {
         format!("ldap://127.0.0.1:{}", self.port)
+    }
+
+    /// The server's address for TLS from the first byte, `ldaps://127.0.0.1:PORT`, when it was asked for.
+    #[must_use]
+    pub fn ldaps_url(&self) -> Option<String> {
+        let port = self.tls_port?;
+        Some(format!("ldaps://127.0.0.1:{port}"))
+    }
+
+    /// The certificate (PEM) of the authority that signed the server's; a file only with TLS.
+    #[must_use]
+    pub fn ca_file(&self) -> PathBuf {
+        self.folder.path().join(certificates::AUTHORITY)
+    }
+
+    /// The server's process.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.server.id()
     }
 
     /// Runs `ldapmodify` as [`ROOT_DN`] on LDIF change records; returns what it printed.
@@ -141,33 +204,57 @@ impl OpenLdap {
         )?)
     }
 
-    fn start_once() -> Result<OpenLdap, LabError> {
+    fn start_once(options: &OpenLdapOptions) -> Result<OpenLdap, LabError> {
         let folder = TempDir::new().map_err(LabError::file("create a server's folder"))?;
         let path = |name: &str| folder.path().join(name);
+        let parent = options.database_parent.as_deref();
+        let database = TempDir::new_in(parent.unwrap_or(folder.path()))
+            .map_err(LabError::file("create a database folder"))?;
+        if options.tls {
+            certificates::make(folder.path(), TIMEOUT)?;
+        }
         let configuration = path("slapd.conf");
-        fs::create_dir(path("db")).map_err(LabError::file("create a database folder"))?;
+        let text = configure(folder.path(), database.path(), options);
         fs::write(path("msds-device.schema"), SCHEMA)
-            .and_then(|()| fs::write(&configuration, configure(folder.path())))
+            .and_then(|()| fs::write(&configuration, text))
             .map_err(LabError::file("write a server's configuration"))?;
         // Debian confines /usr/sbin/slapd, by its path, to the system's own database folders
         // (AppArmor); a copy elsewhere may read ours.
         let binary = path("slapd");
         fs::copy(installed_slapd(), &binary).map_err(LabError::start("slapd"))?;
-        let port = free_port().map_err(LabError::file("find a free port"))?;
+        if let Some(content) = &options.content {
+            let mut command = Command::new(&binary);
+            command
+                .args(["-Tadd", "-q", "-f"])
+                .arg(&configuration)
+                .arg("-l")
+                .arg(content);
+            run_to_success(&mut command, b"", folder.path(), TIMEOUT)?;
+        }
+        let free = || free_port().map_err(LabError::file("find a free port"));
+        let (port, tls_port) = (free()?, options.tls.then(free).transpose()?);
+        let mut listeners = format!("ldap://127.0.0.1:{port}/");
+        if let Some(port) = tls_port {
+            let _ = write!(listeners, " ldaps://127.0.0.1:{port}/");
+        }
         let mut command = Command::new(&binary);
         command
             .args(["-d", "0", "-f"])
             .arg(&configuration)
-            .args(["-h", &format!("ldap://127.0.0.1:{port}/")]);
+            .args(["-h", &listeners]);
         let server = spawn_logged(&mut command, &path("log"))?;
         // From here on dropping the value stops the server.
         let mut server = OpenLdap {
             server,
             port,
+            tls_port,
             folder,
+            _database: database,
         };
         server.wait_until_it_answers()?;
-        server.ldapmodify(SEED.as_bytes())?;
+        if options.content.is_none() {
+            server.ldapmodify(SEED.as_bytes())?;
+        }
         Ok(server)
     }
 
@@ -233,15 +320,29 @@ impl Drop for OpenLdap {
     }
 }
 
-fn configure(folder: &Path) -> String {
+/// What the server is told. The requests of one connection that wait for their turn are many in the tests of windows;
+/// past `conn_max_pending_auth` slapd stops to read.
+fn configure(folder: &Path, database: &Path, options: &OpenLdapOptions) -> String {
     let mut text = String::new();
-    let folder = folder.display();
+    let (folder, database) = (folder.display(), database.display());
     // Where Debian keeps the modules; other systems link the database in.
     for modules in ["/usr/lib/ldap", "/usr/lib64/openldap", "/usr/lib/openldap"] {
         if Path::new(modules).join("back_mdb.so").exists() {
             let _ = writeln!(text, "modulepath {modules}\nmoduleload back_mdb");
             break;
         }
+    }
+    if options.tls {
+        let _ = write!(
+            text,
+            "TLSCACertificateFile {folder}/{}
+TLSCertificateFile {folder}/{}
+TLSCertificateKeyFile {folder}/{}
+",
+            certificates::AUTHORITY,
+            certificates::CERTIFICATE,
+            certificates::KEY,
+        );
     }
     // A lost test directory costs nothing: no sync to the disk.
     let _ = write!(
@@ -250,17 +351,22 @@ fn configure(folder: &Path) -> String {
 pidfile {folder}/slapd.pid
 argsfile {folder}/slapd.args
 sizelimit unlimited
+conn_max_pending_auth 100000
+database monitor
 database mdb
 suffix {SUFFIX}
 rootdn {ROOT_DN}
 rootpw {ROOT_PASSWORD}
-directory {folder}/db
-maxsize 1073741824
+directory {database}
+maxsize 4294967296
 dbnosync
 limits * size.prtotal=unlimited size.pr=unlimited
-index objectClass,cn,msDS-DeviceID,altSecurityIdentities eq
+index objectClass,cn,msDS-DeviceID,altSecurityIdentities,objectSid eq
 "
     );
+    if options.adlike_indexes {
+        let _ = writeln!(text, "index {} eq", ADLIKE_INDEXES.join(","));
+    }
     text
 }
 
@@ -296,7 +402,8 @@ fn free_port() -> std::io::Result<u16> {
         .port())
 }
 
-fn entries(printed: &[u8]) -> Result<Vec<Entry>, LabError> {
+/// What `ldapsearch -LLL` printed, sorted by DN.
+pub(crate) fn entries(printed: &[u8]) -> Result<Vec<Entry>, LabError> {
     let unreadable = |detail: String| LabError::Output {
         program: "ldapsearch".to_owned(),
         detail,

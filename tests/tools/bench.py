@@ -7,20 +7,12 @@ computed is checked before any time counts. Results go to target/bench/result.js
 """
 
 import json
-import os
 import resource
 import shutil
 import statistics
-import subprocess
 import sys
-import time
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-WORK = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "bench"
-BIN = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
-TENANT = "6babcaad-604b-40ac-a9d7-9fd97c0b779f"
-NOW = "2026-06-01T08:00:00Z"
+from bench_support import BIN, NOW, TENANT, WORK, data, line_of, measured, spinners, stop
 
 PEER = """
 import json, sys, time
@@ -31,45 +23,6 @@ for page in pages:
     count += len(json.loads(page)["value"])
 print(json.dumps({"seconds": time.perf_counter() - begun, "devices": count}))
 """
-
-
-def data(devices, name, *options):
-    folder = WORK / name
-    stamp = folder / "made-of"
-    words = [str(devices), *options]
-    if not stamp.exists() or stamp.read_text() != " ".join(words):
-        shutil.rmtree(folder, ignore_errors=True)
-        maker = [sys.executable, "-B", str(ROOT / "tests/tools/make_devices.py"), str(devices), str(folder), *options]
-        subprocess.run(maker, check=True)
-        stamp.write_text(" ".join(words))
-    return folder
-
-
-def spinners():
-    if not shutil.which("chrt"):
-        print("chrt is missing: without spinners expect a spread of 15 to 45 %", file=sys.stderr)
-        return []
-    loop = ["chrt", "-i", "0", sys.executable, "-c", "while True: pass"]
-    return [subprocess.Popen(loop) for _ in range(os.cpu_count() or 1)]
-
-
-def measured(command):
-    """Runs a command in a child of a child, so that the peak memory is its own."""
-    code = (
-        "import json, resource, subprocess, sys, time\n"
-        "begun = time.perf_counter()\n"
-        "done = subprocess.run(sys.argv[1:], capture_output=True)\n"
-        "use = resource.getrusage(resource.RUSAGE_CHILDREN)\n"
-        "print(json.dumps({'code': done.returncode, 'seconds': time.perf_counter() - begun,\n"
-        "  'cpu': use.ru_utime + use.ru_stime, 'peak_mib': use.ru_maxrss / 1024,\n"
-        "  'out': done.stdout.decode('utf-8', 'replace')[-4000:], 'err': done.stderr.decode('utf-8', 'replace')[-4000:]}))\n"
-    )
-    out = subprocess.run([sys.executable, "-c", code, *command], check=True, capture_output=True, text=True).stdout
-    return json.loads(out)
-
-
-def line_of(command):
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def bench_map(repeats):
@@ -161,9 +114,7 @@ def main():
         rows.append(bench_map(repeats))
         rows.append(bench_join(devices, repeats))
     finally:
-        for process in idle:
-            process.kill()
-            process.wait()
+        stop(idle)
     rows.append(bench_plan(devices, "nothing-to-do", [], {}, 256))
     rows.append(bench_plan(devices, "one-percent-changed", ["--changed", "1"], {"update": changed}, 400))
     rows.append(bench_plan(devices, "everything-new", ["--directory", "empty"], {"create": devices}, None))

@@ -7,6 +7,7 @@ mod file;
 mod hints;
 mod logs;
 mod output;
+mod panics;
 mod progress;
 mod run;
 mod settings;

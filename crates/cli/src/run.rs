@@ -11,7 +11,7 @@ use clap::{CommandFactory as _, Parser as _};
 use device_writeback::core::filetime::FileTime;
 use device_writeback::engine::config::Config;
 use device_writeback::engine::{Control, Error, ErrorKind, Options};
-use device_writeback::{ConfiguredEngine, open};
+use device_writeback::{ConfiguredEngine, Platform, open};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use crate::args::{Args, OutputFormat, Verb};
@@ -20,6 +20,7 @@ use crate::exit::Exit;
 use crate::hints::Hints;
 use crate::logs;
 use crate::output::Output;
+use crate::panics;
 use crate::progress::{Mode, Progress};
 use crate::settings;
 use crate::verbs;
@@ -46,7 +47,11 @@ impl Context {
     pub(crate) fn open(&self, take_over: bool) -> Result<ConfiguredEngine, Error> {
         let mut options = Options::from_config(&self.config, self.now);
         options.take_over = take_over;
-        open(&self.config, options)
+        // What a library takes from the machine only when it is given.
+        let platform = Platform::none()
+            .with_environment(|name| std::env::var_os(name))
+            .with_system_roots();
+        open(&self.config, options, &platform)
     }
 
     /// Ends the progress, so that results come after it.
@@ -105,6 +110,7 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Er
 fn perform(args: &Args, output: Output) -> Result<Exit, Error> {
     let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
     logs::start(args.global.log, args.global.log_level, &bars);
+    panics::silence_ldap();
     match &args.verb {
         Verb::Show(show) => return verbs::show::run(output, show),
         Verb::Completions(completions) => return verbs::completions::run(output, completions),

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use device_writeback::engine::config::Config;
+use device_writeback::engine::config::{Config, DirectoryKind, LdapAuth, Secret};
 use device_writeback::engine::{Error, ErrorKind};
 
 /// Links that are followed in one path before it counts as one that leads nowhere.
@@ -65,19 +65,34 @@ pub(crate) fn check(path: &Path, config_file: &Path, config: &Config) -> Result<
 
 /// What the run reads and writes, as messages call it.
 fn kept(config_file: &Path, config: &Config) -> Vec<(&'static str, PathBuf)> {
-    let directory = &config.directory.path;
     let mut kept = vec![
         ("the configuration", config_file.to_owned()),
         ("source.path", config.source.path.clone()),
-        ("directory.path", directory.clone()),
-        ("the lock of directory.path", lock_of(directory)),
-        ("the lock of directory.path", lock_of(&resolve(directory))),
         ("state.path", config.state.path.clone()),
     ];
     let users = config.source.users.clone();
     kept.extend(users.map(|path| ("source.users", path)));
-    let seed = config.directory.seed.clone();
-    kept.extend(seed.map(|path| ("directory.seed", path)));
+    match &config.directory.kind {
+        DirectoryKind::Ldif(ldif) => {
+            let (path, lock) = (&ldif.path, "the lock of directory.path");
+            kept.push(("directory.path", path.clone()));
+            kept.extend([path.clone(), resolve(path)].map(|path| (lock, lock_of(&path))));
+            let seed = ldif.seed.clone();
+            kept.extend(seed.map(|path| ("directory.seed", path)));
+        }
+        DirectoryKind::Ldap(ldap) => {
+            let ca_file = ldap.ca_file.clone();
+            kept.extend(ca_file.map(|path| ("directory.ca_file", path)));
+            if let LdapAuth::Simple {
+                password: Secret::File(path),
+                ..
+            } = &ldap.auth
+            {
+                kept.push(("directory.password_file", path.clone()));
+            }
+        }
+        _ => {}
+    }
     kept
 }
 

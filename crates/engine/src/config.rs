@@ -1,19 +1,25 @@
 //! The configuration: one TOML text for the command line, the bindings and Rust programs.
 
+mod directory;
+mod messages;
+
 use std::path::{Path, PathBuf};
 
-use device_writeback_core::dn::Dn;
-use device_writeback_core::guid::TenantId;
+use device_writeback_core::guid::{Guid, TenantId};
 use device_writeback_core::plan::Limits;
 use device_writeback_core::rules::Rules;
 pub use device_writeback_core::schema::SchemaVersion;
 use serde::Deserialize;
 
-use crate::error::{Error, ErrorKind};
+use self::directory::RawDirectory;
+pub use self::directory::{
+    DirectoryConfig, DirectoryKind, LdapAuth, LdapConfig, LdifConfig, MAX_IN_FLIGHT, Secret,
+};
+use self::messages::{Text, remedy_of};
+use crate::error::Error;
 
 /// A whole configuration.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Config {
     /// Whose devices these are.
@@ -23,14 +29,27 @@ pub struct Config {
     /// Where they are written.
     pub directory: DirectoryConfig,
     /// The rules.
-    #[serde(default)]
     pub rules: Rules,
     /// The limits.
-    #[serde(default)]
     pub limits: Limits,
     /// What is remembered.
-    #[serde(default)]
     pub state: StateConfig,
+}
+
+/// The configuration as it is written. Which keys a section may have depends on its kind, and is looked at afterwards: the TOML
+/// reader knows the place of a mistake only as long as every key has a field.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConfig {
+    tenant_id: TenantId,
+    source: SourceConfig,
+    directory: RawDirectory,
+    #[serde(default)]
+    rules: Rules,
+    #[serde(default)]
+    limits: Limits,
+    #[serde(default)]
+    state: StateConfig,
 }
 
 /// Kinds of sources.
@@ -62,40 +81,6 @@ pub struct SourceConfig {
     pub partial: bool,
 }
 
-/// Kinds of directories.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum DirectoryKind {
-    /// An LDIF file that behaves like the directory.
-    Ldif,
-}
-
-/// `[directory]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct DirectoryConfig {
-    /// The kind.
-    pub kind: DirectoryKind,
-    /// A name of this directory, carried in plans.
-    #[serde(default)]
-    pub id: String,
-    /// `ldif`: the file; absent, it is made on the first write.
-    pub path: PathBuf,
-    /// `ldif`: what the file begins as when it is absent; else an empty prepared domain.
-    #[serde(default)]
-    pub seed: Option<PathBuf>,
-    /// DN of the domain.
-    pub base: Dn,
-    /// The container, unless `msDS-DeviceLocation` says it or it is `CN=RegisteredDevices` under the base.
-    #[serde(default)]
-    pub container: Option<Dn>,
-    /// `ldif`: the schema that is enforced.
-    #[serde(default)]
-    pub schema: SchemaVersion,
-}
-
 /// `[state]`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -117,99 +102,86 @@ impl Config {
     /// Reads a configuration from TOML `text`. `name` is what errors call it, relative paths are relative to `folder`.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] with the line, the key and a suggestion.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) with the line, the key and a suggestion.
     pub fn parse(text: &str, name: &str, folder: &Path) -> Result<Self, Error> {
-        let mut config: Self = toml::from_str(text).map_err(|error| explain(text, name, &error))?;
-        config.check(text, name)?;
-        let absolute = |path: &mut PathBuf| {
-            if path.is_relative() {
-                *path = folder.join(&*path);
-            }
+        let at = Text { text, name };
+        let raw: RawConfig = toml::from_str(text).map_err(|error| at.explain(&error))?;
+        let mut config = Self {
+            tenant_id: raw.tenant_id,
+            source: raw.source,
+            directory: raw.directory.check(at)?,
+            rules: raw.rules,
+            limits: raw.limits,
+            state: raw.state,
         };
-        absolute(&mut config.source.path);
-        config.source.users.as_mut().map(absolute);
-        absolute(&mut config.directory.path);
-        config.directory.seed.as_mut().map(absolute);
-        absolute(&mut config.state.path);
-        Ok(config)
-    }
-
-    /// What each value means beyond its type.
-    fn check(&self, text: &str, name: &str) -> Result<(), Error> {
-        let wrong = |key: &str, what: &str, remedy: &str| {
-            let place = span_of(text, key).map_or_else(String::new, |at| place(text, at));
-            Err(
-                Error::new(ErrorKind::Config, format!("{name}{place}: {key} {what}"))
-                    .with_remedy(remedy),
-            )
-        };
-        if self.tenant_id.guid() == device_writeback_core::guid::Guid::NIL {
-            return wrong(
+        if config.tenant_id.guid() == Guid::NIL {
+            return Err(at.wrong(
                 "tenant_id",
                 "is the zero GUID",
                 "give the tenant's own id, as Entra ID shows it under Overview",
-            );
+            ));
         }
-        let (source, directory) = (&self.source, &self.directory);
-        let paths = [
-            ("source.path", Some(&source.path)),
-            ("source.users", source.users.as_ref()),
-            ("directory.path", Some(&directory.path)),
-            ("directory.seed", directory.seed.as_ref()),
-            ("state.path", Some(&self.state.path)),
-        ];
-        for (key, path) in paths {
-            if path.is_some_and(|path| path.as_os_str().is_empty()) {
-                return wrong(key, "is empty", "name a file");
+        config.check_paths(at)?;
+        config.check_rules(at)?;
+        config.check_limits(at)?;
+        for (_, path, _) in config.paths_mut() {
+            if path.is_relative() {
+                *path = folder.join(&*path);
             }
         }
-        // These two are written; whatever else has their name would be lost.
-        for written in ["directory.path", "state.path"] {
-            let own = paths.iter().find(|(key, _)| *key == written);
+        Ok(config)
+    }
+
+    /// Every file and folder that is named: its key, the path, and whether it is written.
+    fn paths_mut(&mut self) -> Vec<(&'static str, &mut PathBuf, bool)> {
+        let mut paths = vec![("source.path", &mut self.source.path, false)];
+        paths.extend(
+            self.source
+                .users
+                .as_mut()
+                .map(|users| ("source.users", users, false)),
+        );
+        paths.extend(self.directory.paths_mut());
+        paths.push(("state.path", &mut self.state.path, true));
+        paths
+    }
+
+    fn check_paths(&mut self, at: Text<'_>) -> Result<(), Error> {
+        let paths = self.paths_mut();
+        if let Some((key, ..)) = paths
+            .iter()
+            .find(|(_, path, _)| path.as_os_str().is_empty())
+        {
+            return Err(at.wrong(key, "is empty", "name a file"));
+        }
+        // What is written would replace whatever else has its name.
+        for (written, own, _) in paths.iter().filter(|(.., is_written)| *is_written) {
             let other = paths
                 .iter()
-                .find(|(key, path)| *key != written && own.is_some_and(|(_, own)| own == path));
-            if let Some((other, _)) = other {
-                return wrong(
+                .find(|(key, path, _)| key != written && path == own);
+            if let Some((other, ..)) = other {
+                return Err(at.wrong(
                     written,
                     &format!("and {other} name the same file"),
                     "give each a file of its own",
-                );
+                ));
             }
         }
-        if directory.base.is_empty() {
-            return wrong(
-                "directory.base",
-                "is empty",
-                "give the DN of the domain, as DC=contoso,DC=com",
-            );
-        }
-        if let Some(container) = &directory.container
-            && !container.is_child_of(&directory.base)
-        {
-            return wrong(
-                "directory.container",
-                &format!(
-                    "{container} is not directly under directory.base {}; an msDS-DeviceContainer stands only under the domain's root",
-                    directory.base
-                ),
-                &format!(
-                    "give CN=RegisteredDevices,{} or leave it out",
-                    directory.base
-                ),
-            );
-        }
+        Ok(())
+    }
+
+    fn check_rules(&self, at: Text<'_>) -> Result<(), Error> {
         let rules = &self.rules;
         if let Some(twice) = rules
             .include_devices
             .iter()
             .find(|device| rules.exclude_devices.contains(device))
         {
-            return wrong(
+            return Err(at.wrong(
                 "rules.exclude_devices",
                 &format!("has device {twice}, which is in rules.include_devices too"),
                 "keep one of the two",
-            );
+            ));
         }
         for trust in &rules.trust_types {
             const TRUST_TYPES: [&str; 3] = ["AzureAd", "ServerAd", "Workplace"];
@@ -217,157 +189,25 @@ impl Config {
                 .iter()
                 .any(|known| known.eq_ignore_ascii_case(trust))
             {
-                return wrong(
+                return Err(at.wrong(
                     "rules.trust_types",
                     &format!("has \"{}\"", trust.escape_debug()),
                     &remedy_of(trust, &TRUST_TYPES, "the trust types are"),
-                );
+                ));
             }
-        }
-        let share = self.limits.max_retirement_share;
-        if !(0.0..=1.0).contains(&share) {
-            return wrong(
-                "limits.max_retirement_share",
-                &format!("is {share}"),
-                "give a share from 0.0 to 1.0: 0.1 is a tenth",
-            );
         }
         Ok(())
     }
-}
 
-/// Turns the TOML reader's error into one that names place and key, and says what would be right there.
-fn explain(text: &str, name: &str, error: &toml::de::Error) -> Error {
-    let place = error
-        .span()
-        .map_or_else(String::new, |span| place(text, span.start));
-    let message = error.message().trim().replace('\n', "; ");
-    let within = path_of(error);
-    let dotted = |key: &str| match within.as_deref() {
-        Some(section) => format!("{section}.{key}"),
-        None => key.to_owned(),
-    };
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let first = quoted.next().unwrap_or_default();
-    let known: Vec<&str> = quoted.collect();
-    let new = |what: String| Error::new(ErrorKind::Config, format!("{name}{place}: {what}"));
-    if message.starts_with("unknown field") {
-        return new(format!("there is no key {}", dotted(first))).with_remedy(remedy_of(
-            first,
-            &known,
-            "the keys here are",
-        ));
-    }
-    if message.starts_with("missing field") {
-        let remedy = match (within.as_deref(), first) {
-            (Some(section), _) => format!("add {first} = ... under [{section}]"),
-            (None, "tenant_id") => "add tenant_id = \"...\" at the top".to_owned(),
-            (None, _) => format!("add a section [{first}]"),
-        };
-        return new(format!("{} is missing", dotted(first))).with_remedy(remedy);
-    }
-    let key = within.unwrap_or_default();
-    if message.starts_with("unknown variant") {
-        let later = key.ends_with(".kind") && matches!(first, "graph" | "ldap");
-        let lead = if later {
-            "this version knows"
-        } else {
-            "it is one of"
-        };
-        let remedy = if later {
-            format!("{lead} {}", known.join(", "))
-        } else {
-            remedy_of(first, &known, lead)
-        };
-        return new(format!("{key} is \"{}\"", first.escape_debug())).with_remedy(remedy);
-    }
-    let what = plain(&message);
-    if key.is_empty() {
-        new(what)
-    } else {
-        new(format!("{key}: {what}"))
-    }
-}
-
-/// What a type is called in a configuration, in place of the name it has in this program.
-fn plain(message: &str) -> String {
-    const NAMES: [(&str, &str); 8] = [
-        ("expected u32", "expected a whole number from 0"),
-        ("expected u64", "expected a whole number from 0"),
-        ("expected f64", "expected a number"),
-        ("expected a sequence", "expected a list in [ ]"),
-        ("expected path string", "expected a path in quotes"),
-        ("expected a string", "expected text in quotes"),
-        ("wanted string or table", "expected text in quotes"),
-        ("duplicate key", "this key stands here for the second time"),
-    ];
-    let (head, wanted) = message.rsplit_once(", ").unwrap_or(("", message));
-    let wanted = NAMES
-        .iter()
-        .find(|(from, _)| *from == wanted)
-        .map_or(wanted, |(_, to)| to);
-    let wanted = if wanted.starts_with("expected struct ") {
-        "expected a section"
-    } else {
-        wanted
-    };
-    if head.is_empty() {
-        wanted.to_owned()
-    } else {
-        format!("{head}, {wanted}")
-    }
-}
-
-/// Line and column of a position in `text`, as `:3:9`.
-fn place(text: &str, at: usize) -> String {
-    let before = text.get(..at).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-    format!(":{line}:{column}")
-}
-
-/// The dotted key that the TOML reader was at. It tells only as part of its text, and only without the input.
-fn path_of(error: &toml::de::Error) -> Option<String> {
-    let mut bare = error.clone();
-    bare.set_input(None);
-    let text = bare.to_string();
-    let path = text.rsplit_once("\nin `")?.1.trim_end();
-    path.strip_suffix('`').map(str::to_owned)
-}
-
-/// Where the value of the dotted `key` begins.
-fn span_of(text: &str, key: &str) -> Option<usize> {
-    let document = toml::de::DeTable::parse(text).ok()?;
-    let mut table = document.get_ref();
-    let mut parts = key.split('.').peekable();
-    loop {
-        let part = parts.next()?;
-        let (_, value) = table.iter().find(|(own, _)| own.get_ref() == part)?;
-        if parts.peek().is_none() {
-            return Some(value.span().start);
+    fn check_limits(&self, at: Text<'_>) -> Result<(), Error> {
+        let share = self.limits.max_retirement_share;
+        if !(0.0..=1.0).contains(&share) {
+            return Err(at.wrong(
+                "limits.max_retirement_share",
+                &format!("is {share}"),
+                "give a share from 0.0 to 1.0: 0.1 is a tenth",
+            ));
         }
-        table = value.get_ref().as_table()?;
+        Ok(())
     }
-}
-
-/// The likely name, or all of them.
-fn remedy_of(wrong: &str, known: &[&str], lead: &str) -> String {
-    match suggestion(wrong, known.iter().copied()) {
-        Some(best) => format!("did you mean {best}?"),
-        None => format!("{lead} {}", known.join(", ")),
-    }
-}
-
-fn suggestion<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .into_iter()
-        .map(|candidate| {
-            (
-                strsim::damerau_levenshtein(&wrong.to_lowercase(), &candidate.to_lowercase()),
-                candidate,
-            )
-        })
-        .filter(|(distance, candidate)| *distance <= 2.max(candidate.len() / 3))
-        .min()
-        .map(|(_, candidate)| candidate)
 }

@@ -2,74 +2,54 @@
 //!
 //! It is not a way to create computer accounts, and it changes nothing in Entra ID.
 //!
-//! [`core`] is the brain without any I/O, [`engine`] the driver over three ports, [`mod@file`] the ports on files. [`open`] builds a
-//! run from a configuration:
+//! [`core`] is the brain without any I/O, [`engine`] the driver over three ports, [`mod@file`] the ports on files, [`mod@ldap`]
+//! the directory on domain controllers. [`open`] builds a run from a configuration, with what [`Platform`] lets it take from the
+//! machine:
 //!
-//! ```no_run
-//! use device_writeback::{engine, FileSpool};
+#![cfg_attr(feature = "file", doc = "```no_run")]
+#![cfg_attr(not(feature = "file"), doc = "```ignore")]
+//! use device_writeback::{engine, FileSpool, Platform};
 //!
 //! # async fn run() -> Result<(), engine::Error> {
 //! let text = "tenant_id = ...";
 //! let config = engine::config::Config::parse(text, "config.toml", std::path::Path::new("."))?;
 //! let now = device_writeback::core::filetime::FileTime::parse_rfc3339("2026-06-01T08:00:00Z").unwrap();
-//! let run = device_writeback::open(&config, engine::Options::from_config(&config, now))?;
+//! let options = engine::Options::from_config(&config, now);
+//! let run = device_writeback::open(&config, options, &Platform::none().with_system_roots())?;
 //! let planned = run.plan(Box::new(FileSpool::new()), &engine::Control::new()).await?;
 //! println!("{} changes", planned.plan.len());
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Files need no runtime. A domain controller is awaited on a tokio runtime with its timers and sockets enabled.
+//!
+//! | Feature | Brings |
+//! |---|---|
+//! | `file` (default) | file source, LDIF directory, file-based state, [`open`] |
+//! | `ldap` (default) | Active Directory over LDAP |
 
 pub use device_writeback_core as core;
 pub use device_writeback_engine as engine;
 #[cfg(feature = "file")]
 pub use device_writeback_file as file;
+#[cfg(feature = "ldap")]
+pub use device_writeback_ldap as ldap;
+
+#[cfg(feature = "file")]
+mod configured;
+#[cfg(any(feature = "file", feature = "ldap"))]
+mod directory;
+#[cfg(feature = "ldap")]
+mod ldap_options;
+mod platform;
+#[cfg(feature = "ldap")]
+mod secret;
 
 #[cfg(feature = "file")]
 pub use self::configured::{ConfiguredEngine, open};
+#[cfg(any(feature = "file", feature = "ldap"))]
+pub use self::directory::{ConfiguredDirectory, ConfiguredImport, open_directory};
+pub use self::platform::Platform;
 #[cfg(feature = "file")]
 pub use device_writeback_file::FileSpool;
-
-#[cfg(feature = "file")]
-mod configured {
-    use device_writeback_engine::config::{Config, DirectoryKind, SourceKind};
-    use device_writeback_engine::{Engine, Error, ErrorKind, Options};
-    use device_writeback_file::{
-        FileSource, FileSourceOptions, FileState, LdifDirectory, LdifOptions,
-    };
-
-    /// The engine over the ports that a configuration can name.
-    pub type ConfiguredEngine = Engine<FileSource, LdifDirectory, FileState>;
-
-    /// Opens the ports that `config` names.
-    ///
-    /// # Errors
-    /// The first port that cannot be opened, with the file and the remedy.
-    pub fn open(config: &Config, options: Options) -> Result<ConfiguredEngine, Error> {
-        let unknown = |what: &str| {
-            Error::new(
-                ErrorKind::Config,
-                format!("this build has no {what} of that kind"),
-            )
-        };
-        let source = match config.source.kind {
-            SourceKind::File => FileSource::open(FileSourceOptions {
-                path: config.source.path.clone(),
-                users: config.source.users.clone(),
-                partial: config.source.partial,
-            })?,
-            _ => return Err(unknown("source")),
-        };
-        let directory = match config.directory.kind {
-            DirectoryKind::Ldif => LdifDirectory::open(LdifOptions {
-                path: config.directory.path.clone(),
-                seed: config.directory.seed.clone(),
-                base: config.directory.base.clone(),
-                container: config.directory.container.clone(),
-                schema: config.directory.schema,
-            })?,
-            _ => return Err(unknown("directory")),
-        };
-        let state = FileState::open(&config.state.path, config.tenant_id)?;
-        Ok(Engine::new(source, directory, state, options))
-    }
-}

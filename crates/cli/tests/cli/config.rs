@@ -79,8 +79,8 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     (
         "\"ldif\"",
         "\"ldap\"",
-        "directory.kind is \"ldap\"",
-        "this version knows ldif",
+        ":10:8: directory.path belongs to kind = \"ldif\"",
+        "leave it out: this directory has kind = \"ldap\"",
     ),
     (
         "kind = \"file\"\n",

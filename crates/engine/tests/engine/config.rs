@@ -1,5 +1,7 @@
 //! The configuration: what it may say, and what it is told when it says something else.
 
+mod ldap;
+
 use std::path::{Path, PathBuf};
 
 use device_writeback_core::cloud_anchor::CloudAnchorEncoding;
@@ -7,7 +9,9 @@ use device_writeback_core::plan::Limits;
 use device_writeback_core::rules::{Adopt, NullFlag, Retire, Rules, Stale};
 use device_writeback_core::schema::{Profile, VERSION_2012_R2, VERSION_2016};
 use device_writeback_core::sid::SidEncoding;
-use device_writeback_engine::config::{Config, DirectoryKind, SchemaVersion, SourceKind};
+use device_writeback_engine::config::{
+    Config, DirectoryKind, LdifConfig, SchemaVersion, SourceKind,
+};
 use device_writeback_engine::{Error, ErrorKind, Options};
 
 use super::support::{device_id, today};
@@ -26,6 +30,13 @@ fn parse(text: &str) -> Result<Config, Error> {
     Config::parse(text, "writeback.toml", Path::new("/etc/dwb"))
 }
 
+fn ldif(config: &Config) -> &LdifConfig {
+    match &config.directory.kind {
+        DirectoryKind::Ldif(ldif) => ldif,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn the_least_there_can_be_has_the_documented_defaults() {
     let config = parse(&least("")).unwrap();
@@ -33,10 +44,14 @@ fn the_least_there_can_be_has_the_documented_defaults() {
     assert_eq!(config.source.id, "");
     assert_eq!(config.source.users, None);
     assert!(!config.source.partial);
-    assert_eq!(config.directory.kind, DirectoryKind::Ldif);
+    assert_eq!(config.directory.id, "");
+    assert_eq!(
+        config.directory.base,
+        Some("DC=contoso,DC=com".parse().unwrap())
+    );
     assert_eq!(config.directory.container, None);
-    assert_eq!(config.directory.seed, None);
-    assert_eq!(config.directory.schema.object_version(), VERSION_2016);
+    assert_eq!(ldif(&config).seed, None);
+    assert_eq!(ldif(&config).schema.object_version(), VERSION_2016);
     assert_eq!(config.rules, Rules::default());
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.limits.max_retirements, 500);
@@ -56,9 +71,9 @@ fn relative_paths_are_relative_to_the_folder() {
         config.source.users,
         Some(PathBuf::from("/etc/dwb/users.json.gz"))
     );
-    assert_eq!(config.directory.path, Path::new("/etc/dwb/directory.ldif"));
+    assert_eq!(ldif(&config).path, Path::new("/etc/dwb/directory.ldif"));
     assert_eq!(
-        config.directory.seed,
+        ldif(&config).seed,
         Some(PathBuf::from("/etc/dwb/seed.ldif"))
     );
     assert_eq!(config.state.path, Path::new("/var/lib/state.db"));
@@ -149,8 +164,8 @@ path = "state.db"
     assert_eq!(rules.delete_after_days, 60);
     assert_eq!(rules.stale, Stale::Ignore);
     assert!(rules.delete_objects_with_keys);
-    assert_eq!(config.directory.schema, SchemaVersion::Windows2012R2);
-    assert_eq!(config.directory.schema.object_version(), VERSION_2012_R2);
+    assert_eq!(ldif(&config).schema, SchemaVersion::Windows2012R2);
+    assert_eq!(ldif(&config).schema.object_version(), VERSION_2012_R2);
     assert_eq!(config.limits.max_retirements, 5);
     assert_eq!(config.limits.max_plan_age_hours, 1);
 
@@ -282,9 +297,14 @@ fn mistakes() -> Vec<(String, &'static str, &'static str)> {
             "this version knows file",
         ),
         (
-            all("").replace("\"ldif\"", "\"ldap\""),
-            ":6:8: directory.kind is \"ldap\"",
-            "this version knows ldif",
+            all("").replace("\"ldif\"", "\"ldpa\""),
+            ":6:8: directory.kind is \"ldpa\"",
+            "did you mean ldap?",
+        ),
+        (
+            all("").replace("\"ldif\"", "\"openldap\""),
+            ":6:8: directory.kind is \"openldap\"",
+            "it is one of ldif, ldap",
         ),
         (
             all("").replace("\"file\"", "\"flie\""),
@@ -483,8 +503,13 @@ fn mistakes() -> Vec<(String, &'static str, &'static str)> {
 
 #[test]
 fn every_mistake_is_named_with_its_place_and_remedy() {
+    refuses(mistakes());
+}
+
+/// Fails the test unless every configuration is refused with a message that begins as given, and the remedy.
+fn refuses(mistakes: Vec<(String, &'static str, &'static str)>) {
     let mut wrong = Vec::new();
-    for (text, message, remedy) in mistakes() {
+    for (text, message, remedy) in mistakes {
         let error = parse(&text).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config, "{text}");
         let found = error.to_string();

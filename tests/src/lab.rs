@@ -55,6 +55,14 @@ pub enum LabError {
         /// What is wrong with it.
         detail: String,
     },
+    /// The machine does not let a lab do what it needs to do.
+    #[error("cannot {what}; {remedy}")]
+    Missing {
+        /// What cannot be done, and what the system said.
+        what: String,
+        /// What to do about it.
+        remedy: &'static str,
+    },
     /// A file of the lab could not be read or written.
     #[error("cannot {what}")]
     File {

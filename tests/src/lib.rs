@@ -9,5 +9,6 @@ mod lab;
 pub mod ldap_bench;
 pub mod mutator;
 pub mod openldap;
+pub mod samba;
 
 pub use crate::lab::LabError;

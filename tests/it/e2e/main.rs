@@ -15,4 +15,5 @@ mod ldif_openldap;
 mod openldap;
 mod product;
 mod quickstart;
+mod samba;
 mod tenant;

@@ -1,4 +1,5 @@
-//! The programs the end-to-end tests start, and the Debian packages that bring them.
+//! The programs the end-to-end tests start, the files these need, and the Debian packages that
+//! bring them.
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -8,40 +9,111 @@ use std::process::Stdio;
 
 use crate::run::{Failure, program, run, succeeds};
 
-/// A program the tests need.
+/// Something the tests need.
 struct Need {
-    program: &'static str,
+    proof: Proof,
     /// The Debian package that brings it.
     package: &'static str,
     /// What the tests do with it.
     purpose: &'static str,
 }
 
+/// What is there once a package is.
+enum Proof {
+    /// A program, by its name.
+    Program(&'static str),
+    /// A file, by its path; a part of the path that is `*` stands for any folder.
+    File(&'static str),
+}
+
+impl Proof {
+    fn name(&self) -> &'static str {
+        match self {
+            Proof::Program(name) | Proof::File(name) => name,
+        }
+    }
+
+    fn is_there(&self) -> bool {
+        match self {
+            Proof::Program(name) => find(name).is_some(),
+            Proof::File(path) => file_exists(path),
+        }
+    }
+}
+
 const NEEDS: &[Need] = &[
     Need {
-        program: "slapd",
+        proof: Proof::Program("slapd"),
         package: "slapd",
         purpose: "a directory server to write to",
     },
     Need {
-        program: "ldapmodify",
+        proof: Proof::Program("ldapmodify"),
         package: "ldap-utils",
         purpose: "writing what we render",
     },
     Need {
-        program: "ldapsearch",
+        proof: Proof::Program("ldapsearch"),
         package: "ldap-utils",
         purpose: "reading back what arrived",
     },
     Need {
-        program: "chromium",
+        proof: Proof::Program("chromium"),
         package: "chromium",
         purpose: "looking at rendered plans",
     },
     Need {
-        program: "python3",
+        proof: Proof::Program("python3"),
         package: "python3",
         purpose: "making test data",
+    },
+    Need {
+        proof: Proof::Program("samba"),
+        package: "samba",
+        purpose: "a domain controller to write to",
+    },
+    Need {
+        proof: Proof::Program("samba_spnupdate"),
+        package: "samba",
+        purpose: "letting two domain controllers know each other",
+    },
+    Need {
+        proof: Proof::Program("samba-tool"),
+        package: "samba-common-bin",
+        purpose: "adding a second domain controller",
+    },
+    Need {
+        // Another Python than the system's does not have them.
+        proof: Proof::File("/usr/lib/python3/dist-packages/samba/provision/__init__.py"),
+        package: "python3-samba",
+        purpose: "making a domain",
+    },
+    Need {
+        proof: Proof::File(
+            "/usr/share/samba/setup/ad-schema/AD_DS_Classes__Windows_Server_2016.ldf",
+        ),
+        package: "samba-ad-provision",
+        purpose: "the schema of a domain",
+    },
+    Need {
+        proof: Proof::File("/usr/lib/*/samba/ldb/samba_dsdb.so"),
+        package: "samba-dsdb-modules",
+        purpose: "the database of a domain controller",
+    },
+    Need {
+        proof: Proof::File("/usr/lib/*/sasl2/libgssapiv2.so"),
+        package: "libsasl2-modules-gssapi-mit",
+        purpose: "asking a domain controller by Kerberos",
+    },
+    Need {
+        proof: Proof::Program("openssl"),
+        package: "openssl",
+        purpose: "certificates for servers",
+    },
+    Need {
+        proof: Proof::Program("ip"),
+        package: "iproute2",
+        purpose: "networks that fail when a test asks for it",
     },
 ];
 
@@ -55,14 +127,16 @@ pub(crate) fn ensure() -> Result<(), Failure> {
     if missing.is_empty() {
         println!(
             "everything is there: {}",
-            list(NEEDS.iter().map(|need| need.program))
+            list(NEEDS.iter().map(|need| need.proof.name()))
         );
         return Ok(());
     }
     for need in &missing {
         println!(
             "missing: {} ({}), Debian package {}",
-            need.program, need.purpose, need.package
+            need.proof.name(),
+            need.purpose,
+            need.package
         );
     }
     let mut packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
@@ -70,7 +144,7 @@ pub(crate) fn ensure() -> Result<(), Failure> {
     if find("apt-get").is_none() {
         return Err(Failure::new(format!(
             "install {} with this system's package manager, then run this again",
-            list(missing.iter().map(|need| need.program))
+            list(missing.iter().map(|need| need.proof.name()))
         )));
     }
     if !is_root() {
@@ -86,7 +160,7 @@ pub(crate) fn ensure() -> Result<(), Failure> {
     }
     Err(Failure::new(format!(
         "{} still missing after the installation of {}",
-        list(left.iter().map(|need| need.program)),
+        list(left.iter().map(|need| need.proof.name())),
         packages.join(" ")
     )))
 }
@@ -163,10 +237,7 @@ impl Drop for NoServices {
 }
 
 fn missing() -> Vec<&'static Need> {
-    NEEDS
-        .iter()
-        .filter(|need| find(need.program).is_none())
-        .collect()
+    NEEDS.iter().filter(|need| !need.proof.is_there()).collect()
 }
 
 fn find(program: &str) -> Option<PathBuf> {
@@ -175,6 +246,26 @@ fn find(program: &str) -> Option<PathBuf> {
         .chain(SYSTEM_FOLDERS.iter().map(PathBuf::from))
         .map(|folder| folder.join(program))
         .find(|candidate| is_file(candidate))
+}
+
+/// Whether a file is there whose path matches part by part.
+fn file_exists(path: &str) -> bool {
+    let mut candidates = vec![PathBuf::from("/")];
+    for part in path.split('/').filter(|part| !part.is_empty()) {
+        candidates = match part {
+            "*" => candidates
+                .iter()
+                .flat_map(|folder| children(folder))
+                .collect(),
+            _ => candidates.iter().map(|folder| folder.join(part)).collect(),
+        };
+    }
+    candidates.iter().any(|candidate| is_file(candidate))
+}
+
+fn children(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
 }
 
 fn is_file(path: &Path) -> bool {
@@ -199,6 +290,15 @@ mod tests {
     fn programs_are_found_by_name() {
         assert!(find("sh").is_some());
         assert!(find("no-such-program").is_none());
+    }
+
+    #[test]
+    fn files_are_found_below_any_folder() {
+        let here = concat!(env!("CARGO_MANIFEST_DIR"), "/src/packages.rs");
+        assert!(file_exists(here));
+        assert!(file_exists(&here.replace("/src/", "/*/")));
+        assert!(!file_exists(&here.replace("/src/", "/*/*/")));
+        assert!(!file_exists(env!("CARGO_MANIFEST_DIR")));
     }
 
     #[test]

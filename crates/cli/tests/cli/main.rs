@@ -13,6 +13,7 @@ mod documents;
 mod explain;
 mod files;
 mod hints;
+mod ldap;
 mod quickstart;
 #[cfg(unix)]
 mod signals;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use device_writeback_core::apply::{OperationResult, Verdict};
 use device_writeback_core::dn::Dn;
 use device_writeback_core::guid::DeviceId;
-use device_writeback_core::plan::Action;
+use device_writeback_core::plan::{Action, Change};
 use serde::Serialize;
 
 /// `format_version` of the report document.
@@ -30,7 +30,7 @@ pub struct Report {
     pub stale: u64,
     /// Changes that the directory refused.
     pub failed: u64,
-    /// Changes that were not begun because the run was cancelled.
+    /// Changes that were not begun because the run was cancelled or the directory was lost for good.
     pub not_begun: u64,
     /// Done changes by action.
     pub actions: BTreeMap<&'static str, u64>,
@@ -38,6 +38,9 @@ pub struct Report {
     pub failures: Vec<Failure>,
     /// Whether the run was cancelled.
     pub cancelled: bool,
+    /// Why the rest was not begun, when the directory could not be asked any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<String>,
     /// How long it took, in milliseconds.
     pub milliseconds: u64,
 }
@@ -95,6 +98,7 @@ impl Report {
             actions: BTreeMap::new(),
             failures: Vec::new(),
             cancelled: false,
+            stopped: None,
             milliseconds: 0,
         }
     }
@@ -109,6 +113,24 @@ impl Report {
             Verdict::Stale => self.stale += 1,
             _ => self.failed += 1,
         }
+    }
+
+    /// A change that was counted as done is not.
+    pub(crate) fn take_back(&mut self, change: &Change, message: &str) {
+        self.done = self.done.saturating_sub(1);
+        if let Some(count) = self.actions.get_mut(change.action.as_str()) {
+            *count = count.saturating_sub(1);
+        }
+        self.actions.retain(|_, count| *count > 0);
+        self.failed += 1;
+        self.failures.push(Failure {
+            device_id: change.device_id,
+            dn: change.dn.clone(),
+            action: change.action,
+            verdict: Verdict::Failed.as_str(),
+            ldap_result: None,
+            message: message.to_owned(),
+        });
     }
 
     pub(crate) fn finish(&mut self, elapsed: Duration) {

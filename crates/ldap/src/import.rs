@@ -7,6 +7,7 @@ use device_writeback_core::directory::{DirectoryObject, OBJECT_GUID};
 use device_writeback_core::schema::DEVICE_CLASS;
 use device_writeback_engine::error::{Error, ErrorKind};
 use device_writeback_engine::ports::DirectoryImport;
+use futures_util::future::join;
 use ldap3::Scope;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -101,45 +102,70 @@ impl Reader {
         given: &HashSet<Seen>,
         sender: &mpsc::Sender<Result<Vec<DirectoryObject>, Error>>,
     ) -> Result<(), Failure> {
-        let base = self.domain.facts.container.to_string();
+        let domain = Arc::clone(&self.domain);
+        let base = domain.facts.container.to_string();
         let filter = format!("(objectClass={DEVICE_CLASS})");
-        let attributes = self.domain.attributes.clone();
-        let mut cookie = Vec::new();
+        let search = Search {
+            base: &base,
+            scope: Scope::OneLevel,
+            filter: &filter,
+            attributes: &domain.attributes,
+        };
+        let mut page = connection.search_page(search, PAGE, Vec::new()).await?;
         loop {
-            let search = Search {
-                base: &base,
-                scope: Scope::OneLevel,
-                filter: &filter,
-                attributes: &attributes,
+            let cookie = std::mem::take(&mut page.cookie);
+            let next = async {
+                match cookie.is_empty() {
+                    true => Ok(None),
+                    false => connection.search_page(search, PAGE, cookie).await.map(Some),
+                }
             };
-            let page = connection.search_page(search, PAGE, cookie).await?;
-            let mut objects = Vec::with_capacity(page.entries.len());
-            for mut entry in page.entries {
-                let key = seen(&entry);
-                if given.contains(&key) {
-                    continue;
-                }
-                self.seen.push(key);
-                let ranges = entry.take_ranges();
-                if !ranges.is_empty() {
-                    complete(connection, &mut entry, ranges).await?;
-                }
-                match entry.object(self.sequence) {
-                    Ok(object) => {
-                        self.sequence += 1;
-                        objects.push(object);
-                    }
-                    Err((name, error)) => tracing::warn!(
-                        name = %name.escape_debug(), error,
-                        "an object of the container has a name that cannot be read; it is left alone"
-                    ),
-                }
+            // The server works on the next page while this one is taken apart.
+            let (next, taken) = join(next, async {
+                let (objects, keys) = self.objects(connection, page.entries, given).await?;
+                let taken = sender.send(Ok(objects)).await.is_ok();
+                // Only now: what a failure keeps from being given is given another time.
+                self.seen.extend(keys);
+                Ok::<_, Failure>(taken)
+            })
+            .await;
+            match (taken?, next?) {
+                (true, Some(next)) => page = next,
+                (true, None) | (false, _) => return Ok(()),
             }
-            if sender.send(Ok(objects)).await.is_err() || page.cookie.is_empty() {
-                return Ok(());
-            }
-            cookie = page.cookie;
         }
+    }
+
+    async fn objects(
+        &mut self,
+        connection: &Connection,
+        entries: Vec<Entry>,
+        given: &HashSet<Seen>,
+    ) -> Result<(Vec<DirectoryObject>, Vec<Seen>), Failure> {
+        let mut objects = Vec::with_capacity(entries.len());
+        let mut keys = Vec::with_capacity(entries.len());
+        for mut entry in entries {
+            let key = seen(&entry);
+            if given.contains(&key) {
+                continue;
+            }
+            let ranges = entry.take_ranges();
+            if !ranges.is_empty() {
+                complete(connection, &mut entry, ranges).await?;
+            }
+            keys.push(key);
+            match entry.object(self.sequence) {
+                Ok(object) => {
+                    self.sequence += 1;
+                    objects.push(object);
+                }
+                Err((name, error)) => tracing::warn!(
+                    name = %name.escape_debug(), error,
+                    "an object of the container has a name that cannot be read; it is left alone"
+                ),
+            }
+        }
+        Ok((objects, keys))
     }
 }
 

@@ -105,6 +105,13 @@ pub(super) fn text(plan: &Plan, report: &Report, out: &mut dyn Write) -> io::Res
             ""
         }
     )?;
+    if let Some(stopped) = &report.stopped {
+        writeln!(
+            out,
+            "stopped: {}; run again when it is there, what is done is found to be done",
+            safe(stopped)
+        )?;
+    }
     for (action, count) in &report.actions {
         writeln!(out, "  {action:<10}  {count:>9}")?;
     }

@@ -203,7 +203,7 @@ impl Execution {
                 _ => ended(Verdict::Stale, "the object is gone", None),
             };
         };
-        let seen = self.compare(object);
+        let seen = compare(&self.change, object);
         if self.change.action == Action::Delete {
             return match seen {
                 Seen::Foreign(what) => ended(Verdict::Stale, what, None),
@@ -309,7 +309,7 @@ impl Execution {
                 _ => ended(Verdict::Stale, "the object is gone", refused),
             };
         };
-        match self.compare(object) {
+        match compare(&self.change, object) {
             Seen::InTarget if self.change.action != Action::Delete => done(settling),
             Seen::Foreign(what) => ended(Verdict::Stale, what, refused),
             _ if settling && refused.is_none() && (self.change.action == Action::Delete) => {
@@ -337,46 +337,14 @@ impl Execution {
             ),
         }
     }
+}
 
-    fn compare(&self, object: &DirectoryObject) -> Seen {
-        let change = &self.change;
-        if object.device_id().ok() != Some(change.device_id) {
-            return Seen::Foreign("the object belongs to another device now");
-        }
-        if change.object_guid.is_some()
-            && object.guid.is_some()
-            && change.object_guid != object.guid
-        {
-            return Seen::Foreign("another object has taken the name");
-        }
-        // By its GUID an object is found wherever it went; what is done here is done in the container only.
-        if object.dn != change.dn {
-            return Seen::Foreign("the object was moved or renamed since the plan was made");
-        }
-        let mark = object.values.first(Attribute::CloudAnchor);
-        let new_mark = change
-            .attribute(Attribute::CloudAnchor)
-            .and_then(|anchor| anchor.new.first());
-        let mark_fits = mark == change.mark.as_ref().map(|mark| mark.as_ref())
-            || (new_mark.is_some() && mark == new_mark.map(|mark| mark.as_ref()));
-        if !mark_fits {
-            return Seen::Foreign("the object's mark is not the one the plan saw");
-        }
-        if change
-            .attributes
-            .iter()
-            .all(|attribute| in_target(attribute, object))
-        {
-            Seen::InTarget
-        } else if change
-            .attributes
-            .iter()
-            .all(|attribute| as_planned(attribute, object))
-        {
-            Seen::AsPlanned
-        } else {
-            Seen::Different
-        }
+/// Whether `object` is what a change that is done leaves behind: as wanted, or gone after a delete.
+pub fn is_settled(change: &Change, object: Option<&DirectoryObject>) -> bool {
+    match (change.action, object) {
+        (Action::Delete, object) => object.is_none(),
+        (_, None) => false,
+        (_, Some(object)) => matches!(compare(change, object), Seen::InTarget),
     }
 }
 
@@ -386,6 +354,43 @@ enum Seen {
     InTarget,
     Different,
     Foreign(&'static str),
+}
+
+fn compare(change: &Change, object: &DirectoryObject) -> Seen {
+    if object.device_id().ok() != Some(change.device_id) {
+        return Seen::Foreign("the object belongs to another device now");
+    }
+    if change.object_guid.is_some() && object.guid.is_some() && change.object_guid != object.guid {
+        return Seen::Foreign("another object has taken the name");
+    }
+    // By its GUID an object is found wherever it went; what is done here is done in the container only.
+    if object.dn != change.dn {
+        return Seen::Foreign("the object was moved or renamed since the plan was made");
+    }
+    let mark = object.values.first(Attribute::CloudAnchor);
+    let new_mark = change
+        .attribute(Attribute::CloudAnchor)
+        .and_then(|anchor| anchor.new.first());
+    let mark_fits = mark == change.mark.as_ref().map(|mark| mark.as_ref())
+        || (new_mark.is_some() && mark == new_mark.map(|mark| mark.as_ref()));
+    if !mark_fits {
+        return Seen::Foreign("the object's mark is not the one the plan saw");
+    }
+    if change
+        .attributes
+        .iter()
+        .all(|attribute| in_target(attribute, object))
+    {
+        Seen::InTarget
+    } else if change
+        .attributes
+        .iter()
+        .all(|attribute| as_planned(attribute, object))
+    {
+        Seen::AsPlanned
+    } else {
+        Seen::Different
+    }
 }
 
 fn values(object: &DirectoryObject, attribute: Attribute) -> Vec<Octets> {

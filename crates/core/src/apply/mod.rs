@@ -12,6 +12,6 @@ mod execution;
 mod operation;
 mod result;
 
-pub use execution::{Answer, Execution, Outcome, Progress, Request, Verdict, classify};
+pub use execution::{Answer, Execution, Outcome, Progress, Request, Verdict, classify, is_settled};
 pub use operation::{Modification, ModificationKind, Operation, Target, operations};
 pub use result::{OperationResult, ResultCode};

@@ -1,7 +1,7 @@
 //! The memory ports with page sizes, delays, faults and a common log.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use device_writeback_core::apply::{Operation, OperationResult, Target};
@@ -113,6 +113,7 @@ impl Lab {
                 page_size: AtomicUsize::new(usize::MAX),
                 fails_at_page: AtomicUsize::new(usize::MAX),
                 window: AtomicUsize::new(1),
+                epoch: Arc::default(),
                 delay: AtomicUsize::new(0),
                 one_at_a_time: AtomicBool::new(false),
                 busy: Arc::default(),
@@ -275,6 +276,8 @@ pub(crate) struct LabDirectory {
     pub(crate) page_size: AtomicUsize,
     pub(crate) fails_at_page: AtomicUsize,
     pub(crate) window: AtomicUsize,
+    /// Which server it is.
+    pub(crate) epoch: Arc<AtomicU64>,
     /// How often a write is polled before it answers; the n-th write waits n times more, modulo 7.
     pub(crate) delay: AtomicUsize,
     /// One connection: a reading in progress keeps it for a whole page.
@@ -299,6 +302,10 @@ pub(crate) struct LabDirectory {
 impl LabDirectory {
     pub(crate) fn memory(&self) -> &MemoryDirectory {
         &self.memory
+    }
+
+    pub(crate) fn shared_memory(&self) -> Arc<MemoryDirectory> {
+        Arc::clone(&self.memory)
     }
 
     /// Decides about every write; the number counts the writes from 0.
@@ -440,6 +447,10 @@ impl Directory for Shared<LabDirectory> {
 
     fn window(&self) -> usize {
         self.window.load(Ordering::SeqCst)
+    }
+
+    fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::SeqCst)
     }
 }
 

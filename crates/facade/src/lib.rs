@@ -7,7 +7,7 @@
 //! machine:
 //!
 #![cfg_attr(feature = "file", doc = "```no_run")]
-#![cfg_attr(not(feature = "file"), doc = "```ignore")]
+#![cfg_attr(not(feature = "file"), doc = "```text")]
 //! use device_writeback::{engine, FileSpool, Platform};
 //!
 //! # async fn run() -> Result<(), engine::Error> {
@@ -28,6 +28,12 @@
 //! |---|---|
 //! | `file` (default) | file source, LDIF directory, file-based state, [`open`] |
 //! | `ldap` (default) | Active Directory over LDAP |
+
+// What a build leaves out cannot be linked to.
+#![cfg_attr(
+    not(all(feature = "file", feature = "ldap")),
+    allow(rustdoc::broken_intra_doc_links)
+)]
 
 pub use device_writeback_core as core;
 pub use device_writeback_engine as engine;

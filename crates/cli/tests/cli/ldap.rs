@@ -191,6 +191,20 @@ fn plans_are_not_saved_over_secrets_and_certificates() {
     );
 }
 
+#[test]
+fn the_example_of_the_readme_is_a_configuration() {
+    const README: &str = include_str!("../../../../README.md");
+    let (_, text) = README.split_once("```toml\n").unwrap();
+    let (text, _) = text.split_once("```").unwrap();
+    let lab = Lab::new(&[]);
+    fs::write(&lab.config, text.replace("# max_", "max_")).unwrap();
+    // The first thing that the example does not bring along.
+    lab.refuses(
+        "contoso-ca.pem, which directory.ca_file names, cannot be read",
+        "name the PEM file of the CA",
+    );
+}
+
 /// An address of this machine where nobody listens.
 fn nobody() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

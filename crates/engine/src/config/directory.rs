@@ -381,12 +381,20 @@ impl RawDirectory {
 
     fn bind_dn(&self, at: Text<'_>) -> Result<String, Error> {
         const FORM: &str =
-            "write svc-writeback@contoso.com, CONTOSO\\svc-writeback or the account's DN";
+            "write \"svc-writeback@contoso.com\", 'CONTOSO\\svc-writeback' or the account's DN";
         let name = self.bind_dn.as_deref();
         let name = name.ok_or_else(|| at.missing("directory", "bind_dn"))?;
         // A bind without a name succeeds as nobody ([RFC 4513] 5.1.1).
         if name.trim().is_empty() {
             return Err(at.wrong("directory.bind_dn", "is empty", FORM));
+        }
+        // "CONTOSO\backup" in double quotes has a backspace and no backslash.
+        if name.contains(char::is_control) {
+            return Err(at.wrong(
+                "directory.bind_dn",
+                &format!("is \"{}\", with a control character", name.escape_debug()),
+                "a backslash in double quotes begins an escape: write it in single quotes, as 'CONTOSO\\svc-writeback'",
+            ));
         }
         if !name.contains(['@', '\\', '=']) {
             return Err(at.wrong(

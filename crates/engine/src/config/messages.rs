@@ -94,6 +94,14 @@ fn explain(text: &str, name: &str, error: &toml::de::Error) -> Error {
         };
         return new(format!("{key} is \"{}\"", first.escape_debug())).with_remedy(remedy);
     }
+    // Names of accounts and Windows paths have backslashes.
+    if message.starts_with("missing escaped value")
+        || message.starts_with("too few unicode value digits")
+    {
+        return new("this backslash begins an escape that there is not".into()).with_remedy(
+            r"write text with a backslash in single quotes, as 'CONTOSO\svc-writeback'",
+        );
+    }
     let what = plain(&message);
     if key.is_empty() {
         new(what)

@@ -334,7 +334,7 @@ fn every_mistake_about_servers_is_named_with_its_place_and_remedy() {
 fn every_mistake_about_the_account_is_named_with_its_place_and_remedy() {
     const NO_SECRETS: &str = "secrets are never stored in the configuration: name a file with password_file, or an environment variable with password_env";
     const BIND: &str =
-        "write svc-writeback@contoso.com, CONTOSO\\svc-writeback or the account's DN";
+        "write \"svc-writeback@contoso.com\", 'CONTOSO\\svc-writeback' or the account's DN";
     let without = |line: &str| all("").replace(line, "");
     refuses(vec![
         (
@@ -366,6 +366,21 @@ fn every_mistake_about_the_account_is_named_with_its_place_and_remedy() {
             all("").replace("svc@contoso.com", "administrator"),
             ":8:11: directory.bind_dn is \"administrator\", a name without its domain",
             BIND,
+        ),
+        (
+            all("").replace("svc@contoso.com", "CONTOSO\\backup"),
+            ":8:11: directory.bind_dn is \"CONTOSO\\u{8}ackup\", with a control character",
+            "a backslash in double quotes begins an escape: write it in single quotes, as 'CONTOSO\\svc-writeback'",
+        ),
+        (
+            all("").replace("svc@contoso.com", "CONTOSO\\svc"),
+            ":8:20: this backslash begins an escape that there is not",
+            "write text with a backslash in single quotes, as 'CONTOSO\\svc-writeback'",
+        ),
+        (
+            all("").replace("svc@contoso.com", "CONTOSO\\user"),
+            ":8:21: this backslash begins an escape that there is not",
+            "write text with a backslash in single quotes, as 'CONTOSO\\svc-writeback'",
         ),
         (
             without("password_file = \"password\"\n"),

@@ -31,11 +31,14 @@ use crate::samba::store::{Lease, Store, Template};
 mod certificates;
 mod controller;
 mod domain;
+mod network;
+mod pair;
 mod store;
 
 pub use self::domain::{
     ADMIN, BASE, Credentials, DEVICES, LabUser, REALM, SERVICE, SambaSchema, Scope, USER_PASSWORD,
 };
+pub use self::pair::{Dc, TwoDcs};
 pub use crate::openldap::Entry;
 
 use self::domain::Domain;
@@ -47,6 +50,9 @@ pub struct SambaOptions {
     pub schema: SambaSchema,
     /// How many users besides the built-in ones and the service account.
     pub users: u32,
+    /// Lines for the `[global]` part of `smb.conf`, such as
+    /// `ldap server require strong auth = allow_sasl_over_tls`.
+    pub settings: String,
 }
 
 impl Default for SambaOptions {
@@ -54,6 +60,7 @@ impl Default for SambaOptions {
         SambaOptions {
             schema: SambaSchema::Windows2016,
             users: 20,
+            settings: String::new(),
         }
     }
 }
@@ -83,7 +90,8 @@ impl SambaDc {
         template.copy(&["private", "state", "users.tsv", "service.keytab"], folder)?;
         template.copy(&["ca"], folder)?;
         let domain = Domain::read(folder)?;
-        let controller = Controller::new(folder, "dc1", lease.address());
+        let mut controller = Controller::new(folder, "dc1", lease.address());
+        controller.add_settings(&options.settings);
         certificates::issue(
             &folder.join("ca"),
             folder,

@@ -5,7 +5,8 @@ use std::process::Command;
 
 use device_writeback_tests::LabError;
 use device_writeback_tests::samba::{
-    ADMIN, BASE, Credentials, DEVICES, REALM, SERVICE, SambaDc, SambaOptions, SambaSchema, Scope,
+    ADMIN, BASE, Credentials, DEVICES, Dc, Entry, REALM, SERVICE, SambaDc, SambaOptions,
+    SambaSchema, Scope, TwoDcs,
 };
 
 const ID: &str = "3f1c2a70-5d6e-4b8a-9c0d-1e2f3a4b5c6d";
@@ -194,6 +195,26 @@ fn trusts(dc: &SambaDc, authority: &std::path::Path, name: &str) -> bool {
 }
 
 #[test]
+fn samba_lab_takes_a_simple_bind_in_the_clear_only_when_told_to() {
+    let bind = |dc: &SambaDc| {
+        let answer = Command::new("ldapsearch")
+            .args(["-LLL", "-x", "-H", &dc.ldap_url()])
+            .args(["-D", SERVICE.upn, "-w", SERVICE.password])
+            .args(["-s", "base", "-b", DEVICES, "1.1"])
+            .output();
+        answer.unwrap().status.code()
+    };
+    let usual = SambaOptions::default();
+    // strongerAuthRequired, [RFC 4511] 4.1.9.
+    assert_eq!(bind(&SambaDc::start(&usual).unwrap()), Some(8));
+    let lax = SambaOptions {
+        settings: "ldap server require strong auth = no".to_owned(),
+        ..usual
+    };
+    assert_eq!(bind(&SambaDc::start(&lax).unwrap()), Some(0));
+}
+
+#[test]
 fn samba_lab_certificate_names_the_controller() {
     let dc = SambaDc::start(&SambaOptions::default()).unwrap();
     for name in [
@@ -250,4 +271,61 @@ fn samba_lab_has_a_registration_service_when_asked() {
     }
     let everybody = dc.ldapsearch_as(&ADMIN, DEVICES, Scope::Base, "(objectClass=*)", &["1.1"]);
     assert_eq!(everybody.unwrap().len(), 1);
+}
+
+/// Asks a controller from the client for the container; the LDAP tool's exit code.
+fn ask(pair: &TwoDcs, dc: Dc) -> Option<i32> {
+    let mut command = Command::new("ldapsearch");
+    command
+        .env("LDAPTLS_CACERT", pair.ca_file())
+        .args([
+            "-LLL",
+            "-x",
+            "-o",
+            "nettimeout=2",
+            "-H",
+            &pair.ldaps_url(dc),
+        ])
+        .args(["-D", SERVICE.upn, "-w", SERVICE.password])
+        .args(["-s", "base", "-b", DEVICES, "1.1"]);
+    pair.run_in_client(&command).unwrap().status.code()
+}
+
+#[test]
+fn samba_pair_replicates_through_crash_and_black_hole() {
+    let mut pair = TwoDcs::start(&SambaOptions::default()).unwrap();
+    let cn = |number: u8| format!("3f1c2a70-5d6e-4b8a-9c0d-1e2f3a4b5c{number:02x}");
+    let replicated = |pair: &TwoDcs, count: usize| {
+        let expected = |found: &[Entry]| found.len() == count;
+        let (one_level, filter) = (Scope::OneLevel, "(cn=*)");
+        pair.wait_until_replicated(DEVICES, one_level, filter, &["cn"], expected)
+            .unwrap();
+    };
+    for dc in Dc::ALL {
+        assert_eq!(ask(&pair, dc), Some(0));
+    }
+    pair.modify_on(Dc::One, &device(&cn(1))).unwrap();
+    replicated(&pair, 1);
+    pair.modify_on(Dc::Two, &device(&cn(2))).unwrap();
+    replicated(&pair, 2);
+
+    pair.kill(Dc::One);
+    assert_eq!(pair.process_ids(Dc::One), Vec::<u32>::new());
+    // Can't contact LDAP server.
+    assert_eq!(ask(&pair, Dc::One), Some(255));
+    pair.modify_on(Dc::Two, &device(&cn(3))).unwrap();
+    pair.restart(Dc::One).unwrap();
+    replicated(&pair, 3);
+
+    pair.black_hole(Dc::Two).unwrap();
+    assert_eq!(ask(&pair, Dc::Two), Some(255));
+    assert_eq!(ask(&pair, Dc::One), Some(0));
+    pair.modify_on(Dc::Two, &device(&cn(4))).unwrap();
+    pair.heal(Dc::Two).unwrap();
+    assert_eq!(ask(&pair, Dc::Two), Some(0));
+    replicated(&pair, 4);
+
+    let folder = pair.folder().to_owned();
+    drop(pair);
+    assert!(!folder.exists());
 }

@@ -34,6 +34,7 @@ pub(crate) struct Controller {
     settings: String,
     /// The network namespace it and the tools run in.
     namespace: Option<String>,
+    kerberos: PathBuf,
     ca: PathBuf,
     wrong_ca: PathBuf,
     server: Option<Child>,
@@ -55,9 +56,45 @@ impl Controller {
 "
             ),
             namespace: None,
+            kerberos: folder.join("krb5.conf"),
             ca: ca.join("authority.pem"),
             wrong_ca: ca.join("stranger.pem"),
             server: None,
+        }
+    }
+
+    /// A controller that replicates with others, with its files below `folder`, in a namespace.
+    pub(crate) fn replicating(
+        folder: &Path,
+        name: &str,
+        address: Ipv4Addr,
+        namespace: String,
+    ) -> Controller {
+        let ca = folder.join("ca");
+        let mut controller = Controller::new(&folder.join(name), name, address);
+        // Tell the other one at once, and do not wait minutes for the first and the next time.
+        controller.settings = format!(
+            "    interfaces = {address}/24
+    server services = ldap, cldap, kdc, rpc, drepl, kcc
+    dreplsrv:notify_interval = 1
+    dreplsrv:periodic_startup_interval = 2
+    dreplsrv:periodic_interval = 10
+    kccsrv:periodic_startup_interval = 1
+"
+        );
+        controller.namespace = Some(namespace);
+        controller.kerberos = folder.join("krb5.conf");
+        controller.ca = ca.join("authority.pem");
+        controller.wrong_ca = ca.join("stranger.pem");
+        controller
+    }
+
+    /// Adds lines to its configuration that hold from the next start on.
+    pub(crate) fn add_settings(&mut self, lines: &str) {
+        for line in lines.lines() {
+            self.settings.push_str("    ");
+            self.settings.push_str(line.trim());
+            self.settings.push('\n');
         }
     }
 
@@ -236,7 +273,7 @@ impl Controller {
         members.iter().map(|member| member.cpu_seconds).sum()
     }
 
-    /// A program in the controller's network namespace.
+    /// A program in the controller's network namespace that finds the domain's KDCs.
     pub(crate) fn program(&self, name: &str) -> Command {
         let mut command = match &self.namespace {
             None => Command::new(name),
@@ -248,7 +285,9 @@ impl Controller {
         };
         // Servers live in a folder that an ordinary user's path does not have.
         let path = std::env::var("PATH").unwrap_or_default();
-        command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
+        command
+            .env("PATH", format!("{path}:/usr/sbin:/sbin"))
+            .env("KRB5_CONFIG", &self.kerberos);
         command
     }
 
@@ -270,7 +309,7 @@ impl Controller {
     }
 
     /// Writes the configuration and makes the folders it names.
-    fn configure(&self) -> Result<PathBuf, LabError> {
+    pub(crate) fn configure(&self) -> Result<PathBuf, LabError> {
         let failed = || LabError::file("write a controller's configuration");
         for name in ["etc", "run", "cache", "ncalrpc", "signd", "winbindd", "dns"] {
             fs::create_dir_all(self.folder.join(name)).map_err(failed())?;
@@ -301,7 +340,12 @@ impl Controller {
     log level = 1
     ldb:nosync = true
     prefork children = 1
-{settings}",
+{settings}
+[sysvol]
+    path = {folder}/state/sysvol
+[netlogon]
+    path = {folder}/state/sysvol/contoso.test/scripts
+",
             ca = self.ca.display(),
         );
         fs::write(&path, text).map_err(failed())?;

@@ -72,6 +72,20 @@ impl Store {
         })
     }
 
+    /// A new folder whose number nobody else uses, `lab-pair-NUMBER`.
+    pub(crate) fn pair_slot(&self) -> Result<Slot, LabError> {
+        self.sweep();
+        for number in 1..=64 {
+            if let Some(slot) = self.slot(&format!("lab-pair-{number}"))? {
+                return Ok(slot);
+            }
+        }
+        Err(LabError::Missing {
+            what: "find a free name for a network".to_owned(),
+            remedy: "end other test runs",
+        })
+    }
+
     /// The folder `name`, empty, if no other process or thread has it now.
     pub(crate) fn slot(&self, name: &str) -> Result<Option<Slot>, LabError> {
         let lock = self.lock_file(name)?;
@@ -111,7 +125,11 @@ impl Store {
         }
         lock.set_modified(SystemTime::now())
             .map_err(LabError::file("mark a template as used"))?;
-        Ok(Template { folder, lock })
+        Ok(Template {
+            key: key.to_owned(),
+            folder,
+            lock,
+        })
     }
 
     fn make(
@@ -175,6 +193,12 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
+    /// The name of the folder.
+    pub(crate) fn name(&self) -> String {
+        let name = self.folder.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
@@ -209,11 +233,17 @@ impl Lease {
 /// A finished folder to copy from. It stays while this lives.
 #[derive(Debug)]
 pub(crate) struct Template {
+    key: String,
     folder: PathBuf,
     lock: File,
 }
 
 impl Template {
+    /// What it was asked for by.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
     /// Copies parts of it, with owners, modes and times, into the folder `to`.
     pub(crate) fn copy(&self, parts: &[&str], to: &Path) -> Result<(), LabError> {
         let mut copy = Command::new("cp");

@@ -7,6 +7,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use device_writeback_core::directory::OBJECT_GUID;
 use device_writeback_core::dn::Dn;
 use device_writeback_core::filetime::FileTime;
 use device_writeback_core::ldif::{self, Body};
@@ -184,7 +185,7 @@ impl Device {
         let mut dn = None;
         for value in values {
             let name = match value.name.as_str() {
-                "objectGUID" => continue,
+                OBJECT_GUID => continue,
                 "objectClass" => "objectClass",
                 "cn" => {
                     dn = Some(format!(
@@ -249,9 +250,8 @@ impl Device {
 /// What every client asks a search for: what a device can have.
 #[must_use]
 pub fn read_attributes() -> Vec<&'static str> {
-    let named = ["objectClass", "objectGUID"];
     let device = Attribute::ALL.iter().map(|attribute| attribute.name());
-    named.into_iter().chain(device).collect()
+    std::iter::once(OBJECT_GUID).chain(device).collect()
 }
 
 /// TLS with certificates of this authority only.
@@ -275,7 +275,8 @@ pub fn tls(ca_file: &Path) -> Result<Arc<ClientConfig>, String> {
     Ok(Arc::new(config))
 }
 
-/// The line that a client prints at its end; `bytes` are those of all its requests, where it knows them.
+/// The line that a client prints at its end; `bytes` are those of all its requests or of all values it read, where it
+/// knows them. The processor time is that of the whole process.
 #[must_use]
 pub fn line(
     client: &str,
@@ -285,10 +286,22 @@ pub fn line(
     seconds: f64,
     bytes: usize,
 ) -> String {
+    let cpu = cpu_seconds().map_or("null".to_owned(), |seconds| format!("{seconds:.2}"));
     format!(
-        "{{\"client\":\"{client}\",\"job\":\"{}\",\"count\":{count},\"failed\":{failed},\"seconds\":{seconds:.6},\"bytes\":{bytes}}}",
+        "{{\"client\":\"{client}\",\"job\":\"{}\",\"count\":{count},\"failed\":{failed},\
+         \"seconds\":{seconds:.6},\"bytes\":{bytes},\"cpu_seconds\":{cpu}}}",
         job.name()
     )
+}
+
+/// Processor time of this process so far, where `/proc` tells it (proc_pid_stat(5): `utime` and `stime`, in hundredths).
+fn cpu_seconds() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The name of the program, in parentheses, may hold anything.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks: Result<Vec<u32>, _> = ticks.map(str::parse).collect();
+    Some(f64::from(ticks.ok()?.iter().sum::<u32>()) / 100.0)
 }
 
 #[cfg(test)]

@@ -10,5 +10,6 @@ pub mod ldap_bench;
 pub mod mutator;
 pub mod openldap;
 pub mod samba;
+pub mod scripted_ldap;
 
 pub use crate::lab::LabError;

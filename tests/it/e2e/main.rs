@@ -16,4 +16,5 @@ mod openldap;
 mod product;
 mod quickstart;
 mod samba;
+mod scripted;
 mod tenant;

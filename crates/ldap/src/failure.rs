@@ -21,6 +21,8 @@ pub(crate) enum Failure {
     TimedOut(Duration),
     /// What came is not LDAP.
     Malformed(String),
+    /// It is LDAP, but not what an object of a domain looks like.
+    Unreadable(String),
 }
 
 impl Failure {
@@ -29,6 +31,7 @@ impl Failure {
         match self {
             Self::Refused { result, .. } => result.code.is_transient(),
             Self::Lost(_) | Self::TimedOut(_) | Self::Malformed(_) => true,
+            Self::Unreadable(_) => false,
         }
     }
 
@@ -64,6 +67,7 @@ impl Failure {
             Self::TimedOut(_) => error.with_remedy(
                 "see whether the domain controller is up and reachable; a slow one needs a longer directory.operation_timeout_seconds",
             ),
+            Self::Unreadable(_) => error.with_remedy("look at the object with another LDAP tool"),
             Self::Malformed(_) => error.with_remedy(
                 "see whether this is a domain controller, and whether something on the way changes what it says",
             ),
@@ -84,6 +88,7 @@ impl fmt::Display for Failure {
             Self::Lost(how) => write!(f, "the connection was lost: {how}"),
             Self::TimedOut(after) => write!(f, "no answer in {}", seconds(*after)),
             Self::Malformed(what) => write!(f, "the answer is not valid LDAP: {what}"),
+            Self::Unreadable(what) => write!(f, "it cannot be read: {what}"),
         }
     }
 }

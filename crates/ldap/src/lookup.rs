@@ -45,7 +45,7 @@ pub(crate) async fn complete(
             {
                 Some(range) => match range.next {
                     Some(next) if next <= from => {
-                        return Err(Failure::Malformed(format!(
+                        return Err(Failure::Unreadable(format!(
                             "the values of {name} from {from} on begin at {next}"
                         )));
                     }
@@ -76,7 +76,7 @@ pub(crate) async fn read(
     let ranges = entry.take_ranges();
     complete(connection, &mut entry, ranges).await?;
     entry.object(0).map(Some).map_err(|(name, error)| {
-        Failure::Malformed(format!("\"{}\": {error}", name.escape_debug()))
+        Failure::Unreadable(format!("\"{}\": {error}", name.escape_debug()))
     })
 }
 

@@ -23,10 +23,12 @@ impl ServerUrl {
     /// # Errors
     /// [`ErrorKind::Config`] with the remedy: another scheme, a name or a search in the URL, a global catalog port.
     pub fn parse(text: &str) -> Result<Self, Error> {
+        // Whatever stands before an @ may be a password, and is not repeated.
+        let shown = text.rsplit_once('@').map_or(text, |(_, host)| host);
         let wrong = |what: &str, remedy: &str| {
             Error::new(
                 ErrorKind::Config,
-                format!("the server \"{}\" {what}", text.escape_debug()),
+                format!("the server \"{}\" {what}", shown.escape_debug()),
             )
             .with_remedy(remedy)
         };
@@ -178,6 +180,7 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Config);
             assert!(error.to_string().contains(expected), "{text}: {error}");
             assert!(error.remedy().is_some());
+            assert!(!format!("{error:?}").contains("secret"));
         }
     }
 }

@@ -434,6 +434,15 @@ fn handshake_error(server: &ServerUrl, error: LdapError) -> Error {
                     "see whether the domain controller has a certificate, or use ldaps://",
                 );
         }
+        LdapError::ResultRecv { .. } | LdapError::OpSend { .. } => {
+            return Failure::Lost(
+                "the server ended it, or did not answer StartTLS as LDAP does".to_owned(),
+            )
+            .into_error(doing)
+            .with_remedy(
+                "see whether this is a domain controller and whether this port is for LDAP",
+            );
+        }
         other => {
             return Error::new(ErrorKind::Directory, format!("{doing}: {other}"))
                 .with_remedy("see whether this is a domain controller");

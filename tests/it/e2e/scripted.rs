@@ -169,7 +169,7 @@ fn scripted_names_ranges_and_references_are_those_of_active_directory() {
         text_form,
         "-b",
         &partitions,
-        "(systemFlags=3)",
+        "(systemFlags:1.2.840.113556.1.4.803:=2)",
         "nCName",
     ]);
     let record = ldif::parse_all(domains.as_bytes()).next().unwrap().unwrap();

@@ -7,6 +7,9 @@ use lber::structure::StructureTag;
 use super::ber;
 use super::values::{Entry, equal, ordered};
 
+const ALL_BITS: &str = "1.2.840.113556.1.4.803";
+const ANY_BIT: &str = "1.2.840.113556.1.4.804";
+
 /// A search filter ([RFC 4511] 4.5.1.7).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Filter {
@@ -26,8 +29,15 @@ pub enum Filter {
     LessOrEqual(String, Vec<u8>),
     /// The attribute has a value.
     Present(String),
-    /// A matching rule, which this server does not evaluate: nothing matches it.
-    Extensible,
+    /// The attribute has a value that fits this one by a matching rule: all bits
+    /// (1.2.840.113556.1.4.803) or one bit (1.2.840.113556.1.4.804) of a number. Nothing fits by
+    /// another rule.
+    #[expect(missing_docs, reason = "the fields are named as in the RFC")]
+    Extensible {
+        rule: String,
+        attribute: String,
+        value: Vec<u8>,
+    },
 }
 
 impl Filter {
@@ -53,7 +63,7 @@ impl Filter {
             5 => assertion(tag).map(|(name, value)| Filter::GreaterOrEqual(name, value))?,
             6 => assertion(tag).map(|(name, value)| Filter::LessOrEqual(name, value))?,
             7 => Filter::Present(ber::text(tag)?),
-            9 => Filter::Extensible,
+            9 => Filter::decode_extensible(tag)?,
             _ => return None,
         })
     }
@@ -75,6 +85,23 @@ impl Filter {
         Some(Filter::Substrings(name, first, middle, last))
     }
 
+    fn decode_extensible(tag: StructureTag) -> Option<Filter> {
+        let (mut rule, mut attribute, mut value) = (String::new(), String::new(), Vec::new());
+        for part in ber::parts(tag)? {
+            match part.id {
+                1 => rule = ber::text(part)?,
+                2 => attribute = ber::text(part)?,
+                3 => value = part.expect_primitive()?,
+                _ => {}
+            }
+        }
+        Some(Filter::Extensible {
+            rule,
+            attribute,
+            value,
+        })
+    }
+
     /// Whether an entry is meant. As in Active Directory, an attribute that is absent makes an
     /// assertion false and its negation true.
     pub(super) fn matches(&self, entry: &Entry) -> bool {
@@ -94,8 +121,25 @@ impl Filter {
             }
             Filter::LessOrEqual(name, wanted) => any(name, &|value| ordered(value, wanted).is_le()),
             Filter::Present(name) => !entry.values(name).is_empty(),
-            Filter::Extensible => false,
+            Filter::Extensible {
+                rule,
+                attribute,
+                value: wanted,
+            } => any(attribute, &|value| has_bits(rule, value, wanted)),
         }
+    }
+}
+
+/// The bitwise rules of [MS-ADTS] 3.1.1.3.4.4.
+fn has_bits(rule: &str, value: &[u8], wanted: &[u8]) -> bool {
+    let number = |octets: &[u8]| std::str::from_utf8(octets).ok()?.parse::<i64>().ok();
+    let (Some(value), Some(wanted)) = (number(value), number(wanted)) else {
+        return false;
+    };
+    match rule {
+        ALL_BITS => value & wanted == wanted,
+        ANY_BIT => value & wanted != 0,
+        _ => false,
     }
 }
 
@@ -138,7 +182,11 @@ impl fmt::Display for Filter {
             Filter::GreaterOrEqual(name, value) => write!(f, "({name}>={})", escaped(value)),
             Filter::LessOrEqual(name, value) => write!(f, "({name}<={})", escaped(value)),
             Filter::Present(name) => write!(f, "({name}=*)"),
-            Filter::Extensible => write!(f, "(:=)"),
+            Filter::Extensible {
+                rule,
+                attribute,
+                value,
+            } => write!(f, "({attribute}:{rule}:={})", escaped(value)),
         }
     }
 }
@@ -189,6 +237,22 @@ mod tests {
         let at_least = |value: &[u8]| Filter::GreaterOrEqual("uSNChanged".into(), value.to_vec());
         assert!(at_least(b"999").matches(&entry()));
         assert!(!at_least(b"1201").matches(&entry()));
+    }
+
+    #[test]
+    fn bits_are_tested_by_rule() {
+        let rule = |rule: &str, value: &str| Filter::Extensible {
+            rule: rule.to_owned(),
+            attribute: "uSNChanged".to_owned(),
+            value: value.into(),
+        };
+        // 1200 is 0x4b0.
+        assert!(rule(ALL_BITS, "1040").matches(&entry()));
+        assert!(!rule(ALL_BITS, "1041").matches(&entry()));
+        assert!(rule(ANY_BIT, "1041").matches(&entry()));
+        assert!(!rule("2.5.13.2", "1200").matches(&entry()));
+        let printed = rule(ANY_BIT, "2").to_string();
+        assert_eq!(printed, "(uSNChanged:1.2.840.113556.1.4.804:=2)");
     }
 
     #[test]

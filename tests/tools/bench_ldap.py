@@ -303,7 +303,7 @@ def bench_job(devices, rounds, folder):
         raise SystemExit("the peer does not map devices as the generated directory has them")
     clients = ("ours", "python-ldap 1", "python-ldap 32")
     times = {(client, name): [] for client in clients for name in names}
-    peak, operations = 0.0, {name: [] for name in names}
+    peak, cpu, operations = 0.0, {name: [] for name in names}, {name: [] for name in names}
     for number in range(rounds):
         for client in in_turn(clients, number):
             run = WORK / "run-ldap"
@@ -324,12 +324,14 @@ def bench_job(devices, rounds, folder):
                     times[client, name].append(result["seconds"])
                     if client == "ours":
                         peak = max(peak, result["peak_mib"] * 1.048576)
+                        cpu[name].append(result["cpu"])
                         operations[name].append({key: after[key] - before[key] for key in (*JOBS, "search")})
     rows = []
     for name, goal in (("nothing to do", 5), ("delta", 4), ("first fill", 1.3)):
         ours = times["ours", name]
         best = [min(pair) for pair in zip(*(times[client, name] for client in clients[1:]), strict=True)]
         figures = {f"seconds_of_{client}": statistics.median(times[client, name]) for client in clients[1:]}
+        figures["cpu_seconds"] = statistics.median(cpu[name])
         rows.append(row(f"whole job, {devices:,} devices, {name}, against the best Python peer",
                         [b / o for o, b in zip(ours, best, strict=True)], goal, ours, **figures))
     rows.append(simple_row("whole job, highest peak memory in megabytes", "megabytes", peak, "at most 85", 85))

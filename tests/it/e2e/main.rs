@@ -8,6 +8,12 @@
     reason = "helpers of tests fail like tests"
 )]
 
+mod ad_crash;
+mod ad_fleet;
+mod ad_life;
+mod ad_proxy;
+mod ad_stale;
+mod ad_support;
 mod chromium;
 mod crash;
 mod html;

@@ -1,5 +1,6 @@
 //! File source, LDIF directory and file-based state.
 
+mod background;
 mod ldif;
 mod source;
 mod spool;

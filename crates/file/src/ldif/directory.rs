@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread;
 
 use device_writeback_core::apply::{Operation, OperationResult, Target};
 use device_writeback_core::directory::DirectoryObject;
@@ -12,7 +11,6 @@ use device_writeback_core::rules::PrincipalFacts;
 use device_writeback_core::sid::Sid;
 use device_writeback_engine::error::{Error, ErrorKind};
 use device_writeback_engine::ports::{Directory, DirectoryFacts};
-use futures_channel::oneshot;
 
 use super::LdifOptions;
 use super::import::LdifImport;
@@ -20,6 +18,7 @@ use super::rewrite::{WriteLock, commit};
 use super::scan::{Users, scan};
 use super::session::Session;
 use super::view::View;
+use crate::background;
 
 /// The directory in an LDIF file.
 ///
@@ -95,26 +94,17 @@ impl LdifDirectory {
         work: impl FnOnce(&Inner) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let inner = Arc::clone(&self.inner);
-        let fail = || {
-            Error::new(
-                ErrorKind::Internal,
-                "working on the directory file in a thread",
-            )
-        };
-        let (sender, receiver) = oneshot::channel();
-        thread::Builder::new()
-            .name("ldif".into())
-            .spawn(move || {
+        background::run(
+            "ldif",
+            "working on the directory file in a thread",
+            move || {
                 let result = work(&inner);
                 // Who has the answer may drop the directory and open it anew: the lock goes first.
                 drop(inner);
-                // Nobody waits for it when the caller was dropped.
-                let _ = sender.send(result);
-            })
-            .map_err(|error| fail().with_source(error))?;
-        receiver
-            .await
-            .unwrap_or_else(|cancelled| Err(fail().with_source(cancelled)))
+                result
+            },
+        )
+        .await
     }
 
     /// The session, if it is there already.

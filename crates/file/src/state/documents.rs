@@ -1,6 +1,6 @@
 //! The JSON that runs, journal entries and outcomes are kept as.
 
-use device_writeback_core::apply::Target;
+use device_writeback_core::apply::{Operation, Target};
 use device_writeback_core::dn::Dn;
 use device_writeback_core::filetime::FileTime;
 use device_writeback_core::guid::{DeviceId, ObjectGuid};
@@ -54,25 +54,35 @@ pub struct JournalRecord {
     pub operations: serde_json::Value,
 }
 
-impl JournalRecord {
-    pub(super) fn new(entry: &JournalEntry) -> Self {
-        let Target { dn, guid } = &entry.target;
-        let before = |(attribute, old): &(_, Vec<Octets>)| AttributeChange {
-            attribute: *attribute,
-            old: old.clone(),
-            new: Vec::new(),
-        };
-        Self {
-            device_id: entry.device_id,
-            action: entry.action,
-            reason: entry.reason,
-            dn: dn.clone(),
-            object_guid: *guid,
-            before: entry.before.iter().map(before).collect(),
-            // Operations are plain data: they always become JSON.
-            operations: serde_json::to_value(&entry.operations).unwrap_or_default(),
-        }
-    }
+/// A [`JournalRecord`] as it is written: nothing is copied first.
+#[derive(Serialize)]
+struct JournalText<'a> {
+    device_id: DeviceId,
+    action: Action,
+    reason: Reason,
+    dn: &'a Dn,
+    object_guid: Option<ObjectGuid>,
+    before: Vec<AttributeChange>,
+    operations: &'a [Operation],
+}
+
+/// The JSON of a [`JournalRecord`].
+pub(super) fn journal_text(entry: &JournalEntry) -> Result<Vec<u8>, redb::Error> {
+    let Target { dn, guid } = &entry.target;
+    let before = |(attribute, old): &(_, Vec<Octets>)| AttributeChange {
+        attribute: *attribute,
+        old: old.clone(),
+        new: Vec::new(),
+    };
+    text(&JournalText {
+        device_id: entry.device_id,
+        action: entry.action,
+        reason: entry.reason,
+        dn,
+        object_guid: *guid,
+        before: entry.before.iter().map(before).collect(),
+        operations: &entry.operations,
+    })
 }
 
 /// What became of a change.

@@ -11,6 +11,7 @@ pub use documents::{JournalRecord, OutcomeRecord, RunRecord};
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use device_writeback_core::apply::Verdict;
 use device_writeback_core::filetime::FileTime;
@@ -20,6 +21,8 @@ use device_writeback_engine::ports::{JournalEntry, JournalOutcome, RunEnd, RunSt
 use device_writeback_engine::{Error, ErrorKind};
 use redb::{Database, DatabaseError, ReadableDatabase as _, ReadableTable as _};
 
+use crate::background;
+
 use self::tables::{DISABLED, JOURNAL, KNOWN, META, OUTCOMES, OVERRIDES, RETIRED, RUNS, key_of};
 
 /// `format` of the state file.
@@ -28,10 +31,19 @@ const FORMAT: u64 = 1;
 /// A state file. See [the module](self).
 #[derive(Debug)]
 pub struct FileState {
-    database: Database,
-    path: PathBuf,
+    file: Arc<StateFile>,
     tenant: TenantId,
 }
+
+/// The database and its name, to be used from any thread.
+#[derive(Debug)]
+struct StateFile {
+    database: Database,
+    path: PathBuf,
+}
+
+/// How many octets of the file are kept in memory. What is written is seldom read again.
+const CACHE: usize = 16 << 20;
 
 impl FileState {
     /// Opens the state file at `path`, which is made (mode 0600, missing folders 0700) when it is absent. A state belongs to one
@@ -50,7 +62,9 @@ impl FileState {
             .with_remedy("check the folder and its permissions, or set state.path")
             .with_source(error)
         })?;
-        let database = Database::create(path).map_err(|error| match error {
+        let mut builder = Database::builder();
+        builder.set_cache_size(CACHE);
+        let database = builder.create(path).map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => Error::new(
                 ErrorKind::Refused,
                 format!("another run holds the state file {name}"),
@@ -59,8 +73,10 @@ impl FileState {
             other => damaged(path, other),
         })?;
         let state = Self {
-            database,
-            path: path.to_owned(),
+            file: Arc::new(StateFile {
+                database,
+                path: path.to_owned(),
+            }),
             tenant,
         };
         state.settle_owner()?;
@@ -129,7 +145,7 @@ impl FileState {
         let Some((format, owner)) = owner else {
             return Ok(());
         };
-        let name = self.path.display();
+        let name = self.file.path.display();
         if format != FORMAT.to_le_bytes() {
             return Err(Error::new(
                 ErrorKind::Data,
@@ -159,13 +175,23 @@ impl FileState {
         &self,
         read: impl FnOnce(&redb::ReadTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, Error> {
-        self.database
+        self.file
+            .database
             .begin_read()
             .map_err(redb::Error::from)
             .and_then(|transaction| read(&transaction))
-            .map_err(|error| damaged(&self.path, error))
+            .map_err(|error| damaged(&self.file.path, error))
     }
 
+    fn writing<T>(
+        &self,
+        write: impl FnOnce(&redb::WriteTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, Error> {
+        self.file.writing(write)
+    }
+}
+
+impl StateFile {
     fn writing<T>(
         &self,
         write: impl FnOnce(&redb::WriteTransaction) -> Result<T, redb::Error>,
@@ -196,7 +222,7 @@ impl StateStore for FileState {
                 ErrorKind::Config,
                 format!(
                     "the state file {} belongs to the domain with objectGUID {}, this directory's is {domain}",
-                    self.path.display(),
+                    self.file.path.display(),
                     String::from_utf8_lossy(&owner).escape_debug()
                 ),
             )
@@ -270,19 +296,35 @@ impl StateStore for FileState {
     }
 
     async fn journal(&self, run: u64, entries: &[JournalEntry]) -> Result<(), Error> {
-        self.writing(|transaction| {
-            let now = begun(transaction, run)?;
-            let mut journal = transaction.open_table(JOURNAL)?;
-            let mut retired = transaction.open_table(RETIRED)?;
-            for entry in entries {
-                let record = documents::text(&JournalRecord::new(entry))?;
-                journal.insert((run, entry.number), record.as_slice())?;
-                if entry.retirement {
-                    retired.insert(&key_of(entry.device_id), now.ticks())?;
+        let records = entries
+            .iter()
+            .map(|entry| {
+                let record = documents::journal_text(entry)?;
+                let retired = entry.retirement.then(|| key_of(entry.device_id));
+                Ok((entry.number, record, retired))
+            })
+            .collect::<Result<Vec<_>, redb::Error>>()
+            .map_err(|error| damaged(&self.file.path, error))?;
+        let file = Arc::clone(&self.file);
+        // The disk is waited for beside what is in flight.
+        background::run("journal", "writing the journal in a thread", move || {
+            let result = file.writing(|transaction| {
+                let now = begun(transaction, run)?;
+                let mut journal = transaction.open_table(JOURNAL)?;
+                let mut retired = transaction.open_table(RETIRED)?;
+                for (number, record, key) in &records {
+                    journal.insert((run, *number), record.as_slice())?;
+                    if let Some(key) = key {
+                        retired.insert(key, now.ticks())?;
+                    }
                 }
-            }
-            Ok(())
+                Ok(())
+            });
+            // Who has the answer may close the state and open it anew: the file's lock goes first.
+            drop(file);
+            result
         })
+        .await
     }
 
     async fn outcomes(&self, run: u64, outcomes: &[JournalOutcome]) -> Result<(), Error> {

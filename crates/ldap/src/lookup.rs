@@ -10,6 +10,7 @@ use device_writeback_core::plan::DirectoryKey;
 use device_writeback_core::rules::PrincipalFacts;
 use device_writeback_core::schema::{Attribute, DEVICE_CLASS};
 use device_writeback_core::sid::Sid;
+use futures_util::future::try_join_all;
 use ldap3::Scope;
 
 use crate::discovery::{Domain, object};
@@ -19,6 +20,11 @@ use crate::wire::{Connection, Search};
 
 /// How many objects one search asks for: a filter far below what servers take (256 kB), an answer far below a page.
 const TOGETHER: usize = 100;
+const OBJECT_SID: &str = "objectSid";
+
+/// As many values of one attribute are fetched at most. Active Directory keeps some 1,200 of an attribute that is no link; what
+/// goes far beyond is a server whose parts lead nowhere.
+const VALUES: usize = 100_000;
 
 /// Fetches what is missing of values that came in parts.
 ///
@@ -53,10 +59,16 @@ pub(crate) async fn complete(
                 },
                 None => None,
             };
+            let had = values.len();
             for (own, more) in more.attributes {
                 if own.eq_ignore_ascii_case(&name) {
                     values.extend(more);
                 }
+            }
+            if next.is_some() && (values.len() == had || values.len() > VALUES) {
+                return Err(Failure::Unreadable(format!(
+                    "the values of {name} from {from} on do not come to an end"
+                )));
             }
         }
         entry.attributes.push((name, values));
@@ -141,37 +153,26 @@ pub(crate) async fn principals(
     domain: &Domain,
     sids: &[Sid],
 ) -> Result<Vec<PrincipalFacts>, Failure> {
-    const OBJECT_SID: &str = "objectSid";
     let is_own = |sid: &Sid| domain.sid.as_ref().is_some_and(|own| sid.is_in_domain(own));
     let base = domain.facts.base.to_string();
     let own: Vec<&Sid> = sids.iter().filter(|sid| is_own(sid)).collect();
     let mut found: HashMap<Sid, PrincipalFacts> = HashMap::new();
-    for chunk in own.chunks(TOGETHER) {
-        let mut filter = String::from("(&(objectClass=user)(|");
-        for sid in chunk {
-            equals(&mut filter, OBJECT_SID, &sid.to_bytes());
+    // All at once: each waits for the same way there and back.
+    let searches: Vec<_> = own
+        .chunks(TOGETHER)
+        .map(|chunk| users(connection, &base, chunk))
+        .collect();
+    for entry in try_join_all(searches).await?.into_iter().flatten() {
+        // A computer is a user in the schema, and nobody's owner.
+        if entry.has_class("computer") {
+            continue;
         }
-        filter.push_str("))");
-        let entries = connection
-            .search(Search {
-                base: &base,
-                scope: Scope::Subtree,
-                filter: &filter,
-                attributes: &[OBJECT_SID, "objectClass", "adminCount"],
-            })
-            .await?;
-        for entry in entries {
-            // A computer is a user in the schema, and nobody's owner.
-            if entry.has_class("computer") {
-                continue;
-            }
-            if let Some(sid) = entry
-                .first(OBJECT_SID)
-                .and_then(|value| Sid::from_bytes(value).ok())
-            {
-                let protected = entry.first("adminCount") == Some(b"1");
-                found.insert(sid, PrincipalFacts::User { protected });
-            }
+        if let Some(sid) = entry
+            .first(OBJECT_SID)
+            .and_then(|value| Sid::from_bytes(value).ok())
+        {
+            let protected = entry.first("adminCount") == Some(b"1");
+            found.insert(sid, PrincipalFacts::User { protected });
         }
     }
     Ok(sids
@@ -182,6 +183,23 @@ pub(crate) async fn principals(
             None => PrincipalFacts::Unknown,
         })
         .collect())
+}
+
+/// The users among these SIDs.
+async fn users(connection: &Connection, base: &str, sids: &[&Sid]) -> Result<Vec<Entry>, Failure> {
+    let mut filter = String::from("(&(objectClass=user)(|");
+    for sid in sids {
+        equals(&mut filter, OBJECT_SID, &sid.to_bytes());
+    }
+    filter.push_str("))");
+    connection
+        .search(Search {
+            base,
+            scope: Scope::Subtree,
+            filter: &filter,
+            attributes: &[OBJECT_SID, "objectClass", "adminCount"],
+        })
+        .await
 }
 
 /// Appends `(name=value)` with every octet of the value escaped ([RFC 4515] 3).

@@ -134,7 +134,7 @@ fn perform(args: &Args, output: Output) -> Result<Exit, Error> {
         progress,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
+        .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|error| {

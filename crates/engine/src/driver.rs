@@ -328,9 +328,9 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
         setup.take_over = options.take_over;
         setup.keep_whole = options.keep_whole;
         let mut planner = Planner::new(setup, spool);
-        self.read_both(&mut planner, control, watch).await?;
+        self.read_both(&mut planner, &facts, control, watch).await?;
         self.resolve(&mut planner, control).await?;
-        self.look_again(control, watch).await?;
+        self.look_again(&facts, control, watch).await?;
         watch.judge(&planner);
         let mut known: Vec<_> = planner.known_devices().collect();
         known.sort_unstable();

@@ -76,7 +76,7 @@ pub trait Directory: Send + Sync {
     /// Looks at the directory.
     fn facts(&self) -> impl Future<Output = Result<DirectoryFacts, Error>> + Send;
 
-    /// Begins to read every `msDS-Device` directly under the container.
+    /// Begins to read every `msDS-Device` directly under the container. Not asked for where the facts say that there is no container.
     fn import(&self) -> impl Future<Output = Result<Self::Import, Error>> + Send;
 
     /// What the forest says about these SIDs, in the same order.

@@ -11,7 +11,9 @@ use futures_util::future::{Either, Future, ready, select};
 use crate::control::{Control, Stage};
 use crate::driver::{Engine, plan_error};
 use crate::error::{Error, ErrorKind};
-use crate::ports::{CloudImport, CloudSource, Directory, DirectoryImport, StateStore};
+use crate::ports::{
+    CloudImport, CloudSource, Directory, DirectoryFacts, DirectoryImport, StateStore,
+};
 use crate::watch::Watch;
 
 /// About how many SIDs the directory is asked at once.
@@ -21,12 +23,19 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
     pub(crate) async fn read_both(
         &self,
         planner: &mut Planner,
+        facts: &DirectoryFacts,
         control: &Control,
         watch: &mut Watch,
     ) -> Result<(), Error> {
         let (mut records, mut objects) = (0_u64, 0_u64);
         let mut cloud = Some(pull_cloud(self.source.import().await?));
-        let mut directory = Some(pull_directory(self.directory.import().await?));
+        let mut directory = None;
+        if facts.container_exists {
+            directory = Some(pull_directory(self.directory.import().await?));
+        } else {
+            // Nothing is in a container that is not there; a domain controller would refuse to look.
+            planner.end_directory(Completeness::Full);
+        }
         loop {
             control.check()?;
             let next = match (cloud.take(), directory.take()) {
@@ -114,10 +123,11 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
     /// again for the device ids that have come up.
     pub(crate) async fn look_again(
         &self,
+        facts: &DirectoryFacts,
         control: &Control,
         watch: &mut Watch,
     ) -> Result<(), Error> {
-        if watch.look_for_more_in_directory() {
+        if facts.container_exists && watch.look_for_more_in_directory() {
             let mut import = self.directory.import().await?;
             while let Some(page) = import.next_page().await? {
                 control.check()?;

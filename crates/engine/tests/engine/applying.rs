@@ -11,8 +11,8 @@ use device_writeback_core::schema::Attribute;
 use device_writeback_engine::{Control, ErrorKind, Observer, Report, Stage};
 
 use super::support::{
-    Act, Event, Lab, LabEngine, device, device_id, device_with, dn, finish, lab, plan, reasons,
-    spool, sync, sync_all, today, try_sync,
+    Act, Event, Lab, LabEngine, device, device_id, device_with, dn, finish, lab, object_id, plan,
+    reasons, spool, sync, sync_all, today, try_sync,
 };
 
 fn approved(engine: &LabEngine) -> ApprovedPlan {
@@ -580,6 +580,10 @@ fn without_its_container_a_run_is_refused() {
         1,
         "what would be done can be shown before the forest is prepared"
     );
+    // By its object id a device is looked for twice.
+    let question = object_id(1).to_string();
+    let explained = finish(lab.engine().explain(&question, spool(), &Control::new())).unwrap();
+    assert_eq!(explained.device_ids, [device_id(1)]);
     let error = try_sync(&lab.engine()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Directory);
     assert_eq!(

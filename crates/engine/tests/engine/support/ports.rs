@@ -367,6 +367,12 @@ impl Directory for Shared<LabDirectory> {
     }
 
     async fn import(&self) -> Result<Self::Import, Error> {
+        if self.without_container.load(Ordering::SeqCst) {
+            return Err(Error::new(
+                ErrorKind::Directory,
+                "reading devices: noSuchObject (32)",
+            ));
+        }
         let mut all = Vec::new();
         let mut import = self.memory.import().await?;
         while let Some(page) = import.next_page().await? {

@@ -8,12 +8,17 @@
     reason = "helpers of tests fail like tests"
 )]
 
+mod ad_access;
 mod ad_crash;
+mod ad_devices;
 mod ad_fleet;
 mod ad_life;
+mod ad_many;
 mod ad_proxy;
 mod ad_stale;
 mod ad_support;
+mod ad_takeover;
+mod ad_values;
 mod chromium;
 mod crash;
 mod html;

@@ -9,12 +9,9 @@
 )]
 
 mod ad_access;
-mod ad_crash;
 mod ad_devices;
-mod ad_fleet;
 mod ad_life;
 mod ad_many;
-mod ad_proxy;
 mod ad_stale;
 mod ad_support;
 mod ad_takeover;

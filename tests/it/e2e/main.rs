@@ -9,12 +9,17 @@
 )]
 
 mod ad_access;
+mod ad_crash;
 mod ad_devices;
+mod ad_fleet;
+mod ad_hang;
 mod ad_life;
 mod ad_many;
+mod ad_proxy;
 mod ad_stale;
 mod ad_support;
 mod ad_takeover;
+mod ad_two;
 mod ad_values;
 mod chromium;
 mod crash;

@@ -2,13 +2,14 @@
 
 use serde_json::json;
 
-use device_writeback_tests::samba::{BASE, DEVICES};
+use device_writeback_tests::LabError;
+use device_writeback_tests::samba::{BASE, DEVICES, SERVICE, SambaSchema};
 
 use crate::ad_support::{
     LEVELS, Objects, Site, action, actions, alternative_id, device, device_octets, device_with, dn,
     line, listed, modify, named, object, object_id, value, values,
 };
-use device_writeback_tests::samba::SambaSchema;
+use crate::product::Said;
 
 /// Attributes that came with the schema of 2016 and that something is planned for.
 const NEWER: [&str; 3] = [
@@ -215,4 +216,94 @@ fn devices_live_and_die_on_a_domain_controller_of_2012_r2() {
 #[test]
 fn devices_live_and_die_on_a_domain_controller_of_2016() {
     life(LEVELS[1]);
+}
+
+/// The change records of `plan --format ldif`, in the hands of somebody with `ldapmodify`.
+#[test]
+fn the_ldif_of_a_plan_does_what_the_program_does() {
+    for schema in LEVELS {
+        let site = Site::start(schema);
+        let all: Vec<_> = (1..=5).map(device).collect();
+        site.tell(&all);
+        let apply = |ldif: &Said| site.dc.ldapmodify_as(&SERVICE, ldif.out.as_bytes());
+        let ldif = || site.run(["plan", "--format", "ldif"]).expect(2);
+        let before = site.everything();
+        let plan = site.plan(&[]);
+        apply(&ldif()).unwrap();
+        site.assert_written(&plan, &before, &site.everything());
+        site.assert_nothing_to_do(&[]);
+
+        let changed = json!({"displayName": "Büro", "deviceVersion": 3, "physicalIds": ["x"], "isManaged": null});
+        let disabled = json!({"accountEnabled": false});
+        site.tell(&[
+            device_with(1, changed),
+            device_with(2, disabled),
+            device(3),
+            device(6),
+        ]);
+        let before = site.everything();
+        let plan = site.plan(&[]);
+        let second = ldif();
+        apply(&second).unwrap();
+        site.assert_written(&plan, &before, &site.everything());
+        site.assert_nothing_to_do(&[]);
+        // A second time the old values are not there any more: noSuchAttribute, [RFC 4511] 4.1.9.
+        let before = site.devices();
+        let outcome = apply(&second);
+        assert!(
+            matches!(outcome, Err(LabError::Failed { code: Some(16), .. })),
+            "{outcome:?}"
+        );
+        assert_eq!(site.devices(), before);
+    }
+}
+
+/// Two objects of one device, two devices with one certificate, a name that is taken: a person has to settle it.
+#[test]
+fn what_is_ambiguous_in_the_directory_is_a_conflict() {
+    let site = Site::start(SambaSchema::Windows2016);
+    let mark = |number| {
+        line(
+            "msDS-CloudAnchor",
+            format!("Device_{}", object_id(number)).as_bytes(),
+        )
+    };
+    let copy = format!("CN=copy,{DEVICES}");
+    let squatter = dn(2);
+    // The same certificate as that of another device, on somebody else's object of no device of ours.
+    let thief = object(&format!("CN=thief,{DEVICES}"), 70, "")
+        .replace(&alternative_id(70), &alternative_id(3));
+    site.tell(&[device(1), device(4)]);
+    site.round(&[]);
+    site.edit(&format!(
+        "{}{}{thief}",
+        object(&copy, 1, &mark(1)),
+        object(&squatter, 902, "")
+    ));
+    let before = site.everything();
+    let mut renamed = device_with(1, json!({"displayName": "renamed"}));
+    site.tell(&[renamed.clone(), device(2), device(3), device(4)]);
+    let plan = site.plan(&[]);
+    let expected = [
+        named("duplicate_alternative_security_id", 3),
+        named("duplicate_in_directory", 1),
+        named("name_taken", 2),
+    ];
+    assert_eq!(listed(&plan, "conflicts"), expected);
+    assert_eq!(actions(&plan), []);
+    site.assert_nothing_to_do(&[]);
+    assert_eq!(site.everything(), before);
+    // Settled by hand, all goes its way.
+    for dn in [copy, squatter, format!("CN=thief,{DEVICES}")] {
+        site.edit(&format!("dn: {dn}\nchangetype: delete\n\n"));
+    }
+    renamed["accountEnabled"] = json!(false);
+    site.tell(&[renamed, device(2), device(3), device(4)]);
+    let (plan, _) = site.round(&[]);
+    let expected = [
+        action("disable", 1, "disabled_in_cloud"),
+        action("create", 2, "new_device"),
+        action("create", 3, "new_device"),
+    ];
+    assert_eq!(actions(&plan), expected);
 }

@@ -11,6 +11,7 @@
 mod ad_access;
 mod ad_crash;
 mod ad_devices;
+mod ad_flat;
 mod ad_fleet;
 mod ad_hang;
 mod ad_life;

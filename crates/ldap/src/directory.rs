@@ -18,7 +18,7 @@ use crate::import::{LdapImport, no_runtime};
 use crate::lookup;
 use crate::options::{LdapOptions, MAX_WINDOW};
 use crate::pace::Pace;
-use crate::session::Session;
+use crate::session::{Session, give_time};
 use crate::window::Window;
 use crate::wire::name_of;
 
@@ -66,15 +66,19 @@ impl LdapDirectory {
     }
 
     async fn discover(&self) -> Result<Arc<Domain>, Error> {
-        /// A connection that ends in the middle of it is taken up again that often.
+        /// It is begun again that often after a connection that ended in the middle of it, or a server with too much to do.
         const TRIES: u32 = 3;
         let mut tries = 0;
         let domain = loop {
             let (connection, root) = self.session.connection().await?;
             match discover(&connection, &root, self.session.options()).await {
                 Ok(domain) => break Arc::new(domain),
-                Err(error) if connection.is_broken() && tries < TRIES => {
+                Err(error) if tries < TRIES && (connection.is_broken() || is_transient(&error)) => {
                     tracing::debug!(%error, "looking at the domain again");
+                    // A lost connection has pauses of its own.
+                    if is_transient(&error) {
+                        give_time(tries).await;
+                    }
                     tries += 1;
                 }
                 Err(error) => return Err(error),
@@ -83,6 +87,13 @@ impl LdapDirectory {
         *self.domain.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&domain));
         Ok(domain)
     }
+}
+
+/// Whether the server may do better in a moment.
+fn is_transient(error: &Error) -> bool {
+    error
+        .ldap_result()
+        .is_some_and(|result| result.code.is_transient())
 }
 
 impl Directory for LdapDirectory {

@@ -306,6 +306,9 @@ pub(crate) async fn object(
         })
         .await;
     match found {
+        Ok(entries) if entries.len() > 1 => Err(Failure::Malformed(
+            "one object was asked for, and more came".to_owned(),
+        )),
         Ok(entries) => Ok(entries.into_iter().next()),
         Err(failure) if failure.is_no_such_object() => Ok(None),
         Err(failure) => Err(failure),

@@ -67,7 +67,7 @@ impl Failure {
             Self::TimedOut(_) => error.with_remedy(
                 "see whether the domain controller is up and reachable; a slow one needs a longer directory.operation_timeout_seconds",
             ),
-            Self::Unreadable(_) => error.with_remedy("look at the object with another LDAP tool"),
+            Self::Unreadable(_) => error.with_remedy("look at it with another LDAP tool"),
             Self::Malformed(_) => error.with_remedy(
                 "see whether this is a domain controller, and whether something on the way changes what it says",
             ),

@@ -16,7 +16,7 @@ use crate::discovery::Domain;
 use crate::entry::Entry;
 use crate::failure::Failure;
 use crate::lookup::{complete, reading};
-use crate::session::Session;
+use crate::session::{Session, give_time};
 use crate::wire::{Connection, Search};
 
 /// As many objects as Active Directory gives in one page (`MaxPageSize`).
@@ -25,9 +25,14 @@ const PAGE: i32 = 1000;
 /// A reading of the container in progress.
 #[derive(Debug)]
 pub struct LdapImport {
-    pages: mpsc::Receiver<Result<Vec<DirectoryObject>, Error>>,
+    pages: mpsc::Receiver<Item>,
     reader: AbortHandle,
+    ended: bool,
 }
+
+/// A page; `None` is the end. An end is said and not just come to: a reader that broke off must not look like one that has
+/// read everything, for what it left out would be taken for gone.
+type Item = Result<Option<Vec<DirectoryObject>>, Error>;
 
 impl Drop for LdapImport {
     fn drop(&mut self) {
@@ -45,19 +50,27 @@ impl LdapImport {
                 seen: Vec::new(),
                 sequence: 0,
             };
-            if let Err(error) = reader.read(&sender).await {
-                // Nobody listens any more: nobody needs to know.
-                let _ = sender.send(Err(error)).await;
-            }
+            let end = reader.read(&sender).await.map(|()| None);
+            // Where nobody listens any more, nobody needs to know.
+            let _ = sender.send(end).await;
         })
         .abort_handle();
-        Self { pages, reader }
+        Self {
+            pages,
+            reader,
+            ended: false,
+        }
     }
 }
 
 impl DirectoryImport for LdapImport {
     async fn next_page(&mut self) -> Result<Option<Vec<DirectoryObject>>, Error> {
-        self.pages.recv().await.transpose()
+        if self.ended {
+            return Ok(None);
+        }
+        let page = self.pages.recv().await.unwrap_or_else(|| Err(broken_off()));
+        self.ended = matches!(page, Ok(None));
+        page
     }
 }
 
@@ -73,10 +86,7 @@ struct Reader {
 }
 
 impl Reader {
-    async fn read(
-        &mut self,
-        sender: &mpsc::Sender<Result<Vec<DirectoryObject>, Error>>,
-    ) -> Result<(), Error> {
+    async fn read(&mut self, sender: &mpsc::Sender<Item>) -> Result<(), Error> {
         /// How often the reading is begun again.
         const TRIES: u32 = 3;
         let mut tries = 0;
@@ -87,6 +97,10 @@ impl Reader {
                 Ok(()) => return Ok(()),
                 Err(failure) if failure.is_transient() && tries < TRIES => {
                     tracing::warn!(%failure, given = given.len(), "reading the directory again from its beginning");
+                    // A lost connection has pauses of its own.
+                    if failure.code().is_some() {
+                        give_time(tries).await;
+                    }
                     tries += 1;
                 }
                 Err(failure) => {
@@ -100,7 +114,7 @@ impl Reader {
         &mut self,
         connection: &Connection,
         given: &HashSet<Seen>,
-        sender: &mpsc::Sender<Result<Vec<DirectoryObject>, Error>>,
+        sender: &mpsc::Sender<Item>,
     ) -> Result<(), Failure> {
         let domain = Arc::clone(&self.domain);
         let base = domain.facts.container.to_string();
@@ -112,7 +126,13 @@ impl Reader {
             attributes: &domain.attributes,
         };
         let mut page = connection.search_page(search, PAGE, Vec::new()).await?;
+        let mut circle = Circle::default();
         loop {
+            if circle.closes(page.entries.first().map(seen)) {
+                return Err(Failure::Unreadable(
+                    "the server's pages do not come to an end".to_owned(),
+                ));
+            }
             let cookie = std::mem::take(&mut page.cookie);
             let next = async {
                 match cookie.is_empty() {
@@ -123,7 +143,7 @@ impl Reader {
             // The server works on the next page while this one is taken apart.
             let (next, taken) = join(next, async {
                 let (objects, keys) = self.objects(connection, page.entries, given).await?;
-                let taken = sender.send(Ok(objects)).await.is_ok();
+                let taken = sender.send(Ok(Some(objects))).await.is_ok();
                 // Only now: what a failure keeps from being given is given another time.
                 self.seen.extend(keys);
                 Ok::<_, Failure>(taken)
@@ -185,6 +205,48 @@ fn seen(entry: &Entry) -> Seen {
     half(0) << 64 | half(1)
 }
 
+/// Notices a server whose pages go round in a circle: the first object of each is compared with that of one before, which is
+/// twice as far back each time (Brent's way to find a circle of any length).
+#[derive(Debug, Default)]
+struct Circle {
+    mark: Option<Seen>,
+    pages: u32,
+    until: u32,
+    empty: u32,
+}
+
+impl Circle {
+    /// A server that is short of time gives pages with nothing on them; not that many in a row.
+    const EMPTY: u32 = 1_000;
+
+    /// Whether a page that begins with `first` shows that there is no end.
+    fn closes(&mut self, first: Option<Seen>) -> bool {
+        let Some(first) = first else {
+            self.empty += 1;
+            return self.empty > Self::EMPTY;
+        };
+        self.empty = 0;
+        if self.mark == Some(first) {
+            return true;
+        }
+        self.pages += 1;
+        if self.pages >= self.until {
+            self.mark = Some(first);
+            self.pages = 0;
+            self.until = self.until.saturating_mul(2).max(1);
+        }
+        false
+    }
+}
+
+fn broken_off() -> Error {
+    Error::new(
+        ErrorKind::Internal,
+        "reading the directory broke off before its end",
+    )
+    .with_remedy("run it again; if it comes back, report it with the log")
+}
+
 /// The error for a reading that nobody began.
 pub(crate) fn no_runtime() -> Error {
     Error::new(
@@ -192,4 +254,57 @@ pub(crate) fn no_runtime() -> Error {
         "using an LDAP directory outside of a tokio runtime",
     )
     .with_remedy("run it within one: the connection needs its sockets and timers")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn import(items: Vec<Item>) -> LdapImport {
+        let (sender, pages) = mpsc::channel(items.len().max(1));
+        for item in items {
+            sender.try_send(item).unwrap();
+        }
+        LdapImport {
+            pages,
+            reader: tokio::spawn(async {}).abort_handle(),
+            ended: false,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reading_that_breaks_off_is_no_reading_to_the_end() {
+        let mut whole = import(vec![Ok(Some(Vec::new())), Ok(None)]);
+        assert!(whole.next_page().await.unwrap().is_some());
+        for _ in 0..2 {
+            assert!(whole.next_page().await.unwrap().is_none());
+        }
+        let mut broken = import(vec![Ok(Some(Vec::new()))]);
+        assert!(broken.next_page().await.unwrap().is_some());
+        for _ in 0..2 {
+            let error = broken.next_page().await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Internal);
+            assert!(error.remedy().is_some());
+        }
+    }
+
+    #[test]
+    fn circles_of_any_length_are_noticed_and_nothing_else() {
+        let mut line = Circle::default();
+        assert!((0..10_000).all(|page| !line.closes(Some(page))));
+        for (lead, length) in [(0, 1), (0, 3), (5, 7), (100, 1)] {
+            let mut circle = Circle::default();
+            let mut pages = (0..).map(|page: u128| match page < lead {
+                true => page,
+                false => lead + (page - lead) % length,
+            });
+            let noticed = pages.position(|page| circle.closes(Some(page))).unwrap();
+            assert!(noticed < 500, "{lead} {length}: {noticed}");
+        }
+        let mut empty = Circle::default();
+        assert!((0..1_000).all(|_| !empty.closes(None)));
+        assert!(!empty.closes(Some(1)) && !empty.closes(None));
+        let mut nothing = Circle::default();
+        assert_eq!((0..).position(|_| nothing.closes(None)), Some(1_000));
+    }
 }

@@ -50,9 +50,13 @@ impl RootDse {
             })
             .await
             .map_err(|failure| failure.into_error(&doing))?;
-        let entry = entries.into_iter().next().ok_or_else(|| {
-            Failure::Malformed("there is no rootDSE".to_owned()).into_error(&doing)
-        })?;
+        // The one without a name: what else a confused server may send says nothing about it.
+        let entry = entries
+            .into_iter()
+            .find(|entry| entry.dn.is_empty())
+            .ok_or_else(|| {
+                Failure::Malformed("there is no rootDSE".to_owned()).into_error(&doing)
+            })?;
         if entry
             .values("supportedCapabilities")
             .any(|value| value == READ_ONLY.as_bytes())

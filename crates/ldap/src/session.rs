@@ -223,7 +223,7 @@ impl Session {
                     tracing::debug!(doing = doing(), %failure, "reading again");
                     // A lost connection has pauses of its own.
                     if failure.code().is_some() {
-                        time::sleep(backoff(tries, FIRST_PAUSE, LONGEST_PAUSE)).await;
+                        give_time(tries).await;
                     }
                     tries += 1;
                 }
@@ -231,6 +231,11 @@ impl Session {
             }
         }
     }
+}
+
+/// Waits before something is tried again after `tries` tries: longer each time.
+pub(crate) async fn give_time(tries: u32) {
+    time::sleep(backoff(tries, FIRST_PAUSE, LONGEST_PAUSE)).await;
 }
 
 fn gone(why: &str) -> Error {

@@ -99,7 +99,8 @@ pub(crate) fn explain(error: &rustls::Error, host: &str) -> Handshake {
     };
     match error {
         rustls::Error::InvalidCertificate(reason) => match reason {
-            CertificateError::UnknownIssuer => bad(
+            // A CA of the same name with another key, as one that was renewed, gives a bad signature.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => bad(
                 "the server's certificate was not issued by a CA that is believed".to_owned(),
                 "give the PEM file of the CA that issued it as directory.ca_file; if it should be believed already, somebody else answers in its place",
             ),
@@ -188,6 +189,8 @@ mod tests {
         let reset = io::Error::from(io::ErrorKind::ConnectionReset);
         assert!(explain_io(&reset, "dc1").remedy.contains("ECDSA"));
         let unknown = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let renewed = rustls::Error::InvalidCertificate(CertificateError::BadSignature);
+        assert_eq!(explain(&renewed, "dc1"), explain(&unknown, "dc1"));
         let wrapped = io::Error::new(io::ErrorKind::InvalidData, unknown);
         assert!(
             explain_io(&wrapped, "dc1")

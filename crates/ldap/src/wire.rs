@@ -201,7 +201,7 @@ impl Connection {
 
     /// Searches without paging: what is asked for is small.
     pub(crate) async fn search(&self, search: Search<'_>) -> Result<Vec<Entry>, Failure> {
-        Ok(self.search_with(search, Vec::new()).await?.entries)
+        Ok(self.search_with(search, Vec::new()).await?.0)
     }
 
     /// Searches with GUIDs and SIDs in the DNs that are values.
@@ -214,7 +214,7 @@ impl Connection {
             crit: false,
             val: Some(EXTENDED_DN_AS_TEXT.to_vec()),
         };
-        Ok(self.search_with(search, vec![control]).await?.entries)
+        Ok(self.search_with(search, vec![control]).await?.0)
     }
 
     /// Asks for the page at `cookie`, the first one when it is empty.
@@ -229,7 +229,15 @@ impl Connection {
             crit: true,
             ..control
         };
-        self.search_with(search, vec![control]).await
+        let (entries, cookie) = self.search_with(search, vec![control]).await?;
+        // The control was critical, so there must be an answer to it ([RFC 2696] 3). A result that is no result looks like an
+        // end of the reading to the library: what is left out would be taken for gone.
+        let cookie = cookie.ok_or_else(|| {
+            self.give_up(Failure::Malformed(
+                "a page does not say whether it is the last one".to_owned(),
+            ))
+        })?;
+        Ok(Page { entries, cookie })
     }
 
     /// Performs a write. A refusal is a result.
@@ -276,11 +284,12 @@ impl Connection {
         }
     }
 
+    /// The entries, and the cookie if the server says anything about pages.
     async fn search_with(
         &self,
         search: Search<'_>,
         controls: Vec<RawControl>,
-    ) -> Result<Page, Failure> {
+    ) -> Result<(Vec<Entry>, Option<Vec<u8>>), Failure> {
         let mut ldap = self.ldap.clone();
         let timeout = self.operation_timeout;
         let Search {
@@ -315,7 +324,7 @@ impl Connection {
             .map(|entry: StructureTag| Entry::parse(entry))
             .collect::<Result<_, _>>()
             .map_err(|what| self.give_up(Failure::Malformed(what.to_owned())))?;
-        Ok(Page { entries, cookie })
+        Ok((entries, cookie))
     }
 
     /// Runs a call of the library with the time-out of one operation.
@@ -389,13 +398,12 @@ fn check(result: LdapResult) -> Result<(), Failure> {
     })
 }
 
-fn cookie(controls: &[Control]) -> Vec<u8> {
+fn cookie(controls: &[Control]) -> Option<Vec<u8>> {
     controls
         .iter()
         .map(|Control(_, raw)| raw)
         .find(|raw| raw.ctype == PAGED_RESULTS && raw.val.is_some())
         .map(|raw| raw.parse::<PagedResults>().cookie)
-        .unwrap_or_default()
 }
 
 /// By GUID an object is hit wherever it went, and never another one of the same name ([MS-ADTS] 3.1.1.3.1.2.4).

@@ -32,3 +32,4 @@ mod quickstart;
 mod samba;
 mod scripted;
 mod tenant;
+mod wire_ldap;

@@ -166,6 +166,9 @@ fn a_run_moves_to_the_second_controller_and_writes_nothing_twice() {
         );
         thread::sleep(Duration::from_millis(20));
     }
+    // What it was sent last it writes, and nobody hears of it.
+    pair.dcs.black_hole(Dc::One).unwrap();
+    thread::sleep(Duration::from_millis(500));
     pair.dcs.kill(Dc::One);
     pair.dcs.heal(Dc::Two).unwrap();
     let said = running.end();
@@ -195,6 +198,7 @@ fn a_run_moves_to_the_second_controller_and_writes_nothing_twice() {
     let created = result["actions"]["create"].as_u64().unwrap() as usize;
     assert_eq!(new(&two), created);
 
+    pair.dcs.heal(Dc::One).unwrap();
     pair.dcs.restart(Dc::One).unwrap();
     let met = pair.replicated(|found| found.len() > two.len());
     assert!(two.keys().filter(|dn| !expected().contains(*dn)).all(|dn| {

@@ -144,14 +144,23 @@ fn perform(args: &Args, output: Output) -> Result<Exit, Error> {
             )
             .with_source(error)
         })?;
+    let context = Arc::new(context);
+    let (verb, shared) = (args.verb.clone(), Arc::clone(&context));
     let result = runtime.block_on(async {
         watch_signals(&context.control);
-        match &args.verb {
-            Verb::Plan(plan) => verbs::plan::run(&context, plan).await,
-            Verb::Apply(apply) => verbs::apply::run(&context, apply).await,
-            Verb::Sync(sync) => verbs::sync::run(&context, sync).await,
-            Verb::Explain(explain) => verbs::explain::run(&context, explain).await,
-            Verb::Show(_) | Verb::Completions(_) | Verb::Man => Ok(Exit::Done),
+        // As a task like any other: beside the one of the connection it is woken without another thread's help.
+        let task = tokio::spawn(async move {
+            match &verb {
+                Verb::Plan(plan) => verbs::plan::run(&shared, plan).await,
+                Verb::Apply(apply) => verbs::apply::run(&shared, apply).await,
+                Verb::Sync(sync) => verbs::sync::run(&shared, sync).await,
+                Verb::Explain(explain) => verbs::explain::run(&shared, explain).await,
+                Verb::Show(_) | Verb::Completions(_) | Verb::Man => Ok(Exit::Done),
+            }
+        });
+        match task.await {
+            Ok(result) => result,
+            Err(ended) => std::panic::resume_unwind(ended.into_panic()),
         }
     });
     context.end_progress();

@@ -103,7 +103,7 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
         let mut epochs = Vec::with_capacity(plan.len());
         let mut changes = plan.changes().enumerate().peekable();
         let mut journalling = None;
-        let mut waiting: VecDeque<(u64, Change)> = VecDeque::new();
+        let mut waiting: VecDeque<Waiting> = VecDeque::new();
         let mut busy: BTreeSet<String> = BTreeSet::new();
         let mut flight = FuturesUnordered::new();
         let mut stop = Stop::default();
@@ -129,11 +129,15 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
                 && !stop.is_set(control)
                 && waiting
                     .front()
-                    .is_some_and(|(_, change)| !busy.contains(&change.dn.normalized()))
-                && let Some((number, change)) = waiting.pop_front()
+                    .is_some_and(|waiting| !busy.contains(&waiting.name))
+                && let Some(Waiting {
+                    number,
+                    change,
+                    name,
+                }) = waiting.pop_front()
             {
-                busy.insert(change.dn.normalized());
-                flight.push(self.carry_out_change(number, change));
+                busy.insert(name.clone());
+                flight.push(async move { (self.carry_out_change(number, change).await, name) });
             }
             let next = match (journalling.take(), flight.is_empty()) {
                 (None, true) => break,
@@ -148,11 +152,11 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
                 },
             };
             match next {
-                Either::Left(Ok(batch)) => waiting.extend(batch),
+                Either::Left(Ok(batch)) => waiting.extend(batch.into_iter().map(Waiting::new)),
                 // What is in flight is not left alone.
                 Either::Left(Err(error)) => stop.because(error),
                 Either::Right(None) => {}
-                Either::Right(Some(carried_out)) => {
+                Either::Right(Some((carried_out, name))) => {
                     let CarriedOut {
                         number,
                         change,
@@ -160,7 +164,7 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
                         epoch,
                         unreachable,
                     } = carried_out;
-                    busy.remove(&change.dn.normalized());
+                    busy.remove(&name);
                     if outcome.verdict == Verdict::Done
                         && let Some(object) = change.object_id
                     {
@@ -198,11 +202,12 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
         Ok(batch)
     }
 
-    async fn carry_out_change(&self, number: u64, change: Change) -> CarriedOut {
+    async fn carry_out_change(&self, number: u64, mut change: Change) -> CarriedOut {
         let mut tries = 0;
         loop {
             tries += 1;
-            let executed = self.execute(change.clone()).await;
+            let executed;
+            (executed, change) = self.execute(change).await;
             let Executed {
                 mut outcome,
                 epoch,
@@ -232,7 +237,7 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
         }
     }
 
-    async fn execute(&self, change: Change) -> Executed {
+    async fn execute(&self, change: Change) -> (Executed, Change) {
         let (mut execution, mut request) = Execution::start(change);
         let mut epoch = self.directory.epoch();
         loop {
@@ -251,7 +256,7 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
                 }
                 // Beginning anew is safe: whatever took effect is found to be done.
                 (Err(error), Request::Read(_)) => {
-                    return Executed {
+                    let executed = Executed {
                         outcome: Outcome {
                             verdict: Verdict::Retry,
                             already: false,
@@ -261,16 +266,18 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
                         epoch,
                         unreachable: true,
                     };
+                    return (executed, execution.into_change());
                 }
             };
             match progress {
                 Progress::Next(next) => request = next,
                 Progress::Finished(outcome) => {
-                    return Executed {
+                    let executed = Executed {
                         outcome,
                         epoch,
                         unreachable: false,
                     };
+                    return (executed, execution.into_change());
                 }
             }
         }
@@ -329,6 +336,24 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
                 outcome.verdict = Verdict::Failed;
                 outcome.message = lost;
             }
+        }
+    }
+}
+
+/// A change that is in the journal and not begun.
+struct Waiting {
+    number: u64,
+    change: Change,
+    /// The object's name, to compare: two changes of one object are never under way together.
+    name: String,
+}
+
+impl Waiting {
+    fn new((number, change): (u64, Change)) -> Self {
+        Self {
+            number,
+            name: change.dn.normalized(),
+            change,
         }
     }
 }

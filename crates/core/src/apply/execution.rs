@@ -91,18 +91,42 @@ pub enum Progress {
 
 /// What an LDAP result of a write says about it, by itself. [`Execution`] reads the object where that does not settle it.
 pub fn classify(operation: &Operation, result: &OperationResult) -> Verdict {
-    match (operation, result.code) {
-        (_, ResultCode::SUCCESS) => Verdict::Done,
-        (_, code) if code.is_transient() => Verdict::Retry,
-        (Operation::Delete { .. }, ResultCode::NO_SUCH_OBJECT) => Verdict::Done,
-        (Operation::Add { .. }, ResultCode::ENTRY_ALREADY_EXISTS)
-        | (
-            Operation::Modify { .. },
-            ResultCode::NO_SUCH_OBJECT
-            | ResultCode::NO_SUCH_ATTRIBUTE
-            | ResultCode::ATTRIBUTE_OR_VALUE_EXISTS,
-        ) => Verdict::Stale,
-        _ => Verdict::Failed,
+    Written::from(operation).verdict(result.code)
+}
+
+/// What kind of write it was.
+#[derive(Clone, Copy, Debug)]
+enum Written {
+    Add,
+    Modify,
+    Delete,
+}
+
+impl From<&Operation> for Written {
+    fn from(operation: &Operation) -> Self {
+        match operation {
+            Operation::Add { .. } => Self::Add,
+            Operation::Modify { .. } => Self::Modify,
+            Operation::Delete { .. } => Self::Delete,
+        }
+    }
+}
+
+impl Written {
+    fn verdict(self, code: ResultCode) -> Verdict {
+        match (self, code) {
+            (_, ResultCode::SUCCESS) => Verdict::Done,
+            (_, code) if code.is_transient() => Verdict::Retry,
+            (Self::Delete, ResultCode::NO_SUCH_OBJECT) => Verdict::Done,
+            (Self::Add, ResultCode::ENTRY_ALREADY_EXISTS)
+            | (
+                Self::Modify,
+                ResultCode::NO_SUCH_OBJECT
+                | ResultCode::NO_SUCH_ATTRIBUTE
+                | ResultCode::ATTRIBUTE_OR_VALUE_EXISTS,
+            ) => Verdict::Stale,
+            _ => Verdict::Failed,
+        }
     }
 }
 
@@ -125,7 +149,7 @@ enum Stage {
 pub struct Execution {
     change: Change,
     stage: Stage,
-    operation: Option<Operation>,
+    written: Option<Written>,
     refused: Option<OperationResult>,
 }
 
@@ -141,7 +165,7 @@ impl Execution {
         let mut execution = Self {
             change,
             stage: Stage::Before,
-            operation: None,
+            written: None,
             refused: None,
         };
         let request = if reads {
@@ -159,6 +183,11 @@ impl Execution {
     /// The change.
     pub fn change(&self) -> &Change {
         &self.change
+    }
+
+    /// The change, when its execution has ended and another one is to begin.
+    pub fn into_change(self) -> Change {
+        self.change
     }
 
     /// Takes the answer to the last request.
@@ -192,7 +221,7 @@ impl Execution {
     }
 
     fn write(&mut self, operation: Operation) -> Request {
-        self.operation = Some(operation.clone());
+        self.written = Some(Written::from(&operation));
         Request::Write(operation)
     }
 
@@ -261,10 +290,10 @@ impl Execution {
     }
 
     fn written(&mut self, result: OperationResult) -> Progress {
-        let Some(operation) = &self.operation else {
+        let Some(written) = self.written else {
             return ended(Verdict::Failed, "nothing was written", Some(result));
         };
-        match classify(operation, &result) {
+        match written.verdict(result.code) {
             Verdict::Done if self.change.action == Action::Delete => {
                 self.stage = Stage::Delete;
                 let operation = Operation::Delete {

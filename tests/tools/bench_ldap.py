@@ -8,7 +8,8 @@ counts. One idle-class spinner per core keeps halting virtual processors from de
 target/bench/ldap.json and to the terminal; a goal that is missed makes the exit code 1.
 
 Stages: apply (add, modify, delete on one connection), network (the same through a proxy that delays), read (the paged
-search), job (the whole job through the command line). Needs slapd, ldap-utils, openssl, and python-ldap for this Python.
+search), job (the whole job through the command line), share (the client's part
+of the processor time against a Samba domain controller: needs root and Samba). Needs slapd, ldap-utils, openssl, and python-ldap for this Python.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 from bench_support import BIN, NOW, ROOT, TENANT, WORK, data, line_of, measured, spinners, stop
 from ldap_peer import change_records, connect, devices_of, read_devices, records, swaps, wanted_devices
@@ -347,7 +349,40 @@ def bench_job(devices, rounds, folder):
     return rows
 
 
-STAGES = {"apply": bench_apply, "network": bench_network, "read": bench_read, "job": bench_job}
+def bench_share(_devices, _rounds, _folder):
+    """What share of the processor time the client has where the server is a real domain controller (Samba): its CPU is the
+    limit there, whatever the client does."""
+    devices = 2_000
+    folder = data(devices, "ldap-share", "--directory", "empty")
+    process = subprocess.Popen([BIN / "samba_lab"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        line = process.stdout.readline()
+        if not line.startswith("{"):
+            raise SystemExit(f"the domain controller does not start: {line}{process.stdout.read()}")
+
+        def used():
+            process.stdin.write("\n")
+            process.stdin.flush()
+            return float(process.stdout.readline())
+
+        lab = SimpleNamespace(settings=json.loads(line))
+        run = WORK / "run-share"
+        shutil.rmtree(run, ignore_errors=True)
+        command = command_line(lab, run, folder / "devices.ndjson", folder / "users.json")
+        before = used()
+        result = measured(command)
+        server = used() - before
+        if result["code"] != 0:
+            raise SystemExit(f"the first fill of a domain controller: {result}")
+    finally:
+        process.stdin.close()
+        process.wait()
+    share = 100 * result["cpu"] / (result["cpu"] + server)
+    return [simple_row(f"first fill of a Samba domain controller, {devices:,} devices: the client's share of the processor time in percent",
+                       "percent", share, "at most 5", 5)]
+
+
+STAGES = {"apply": bench_apply, "network": bench_network, "read": bench_read, "job": bench_job, "share": bench_share}
 
 
 def main():

@@ -56,6 +56,7 @@ fn ldap(devices: u64) -> Result<(), Failure> {
         "ldap_apply",
         "ldap_raw",
         "openldap_lab",
+        "samba_lab",
     ])?;
     run(program(python).args(["-B", "tests/tools/bench_ldap.py", &devices.to_string()]))
 }

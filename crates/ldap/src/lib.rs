@@ -19,6 +19,7 @@ mod root;
 mod schema;
 mod server;
 mod session;
+mod start_tls;
 mod tls;
 mod window;
 mod wire;

@@ -12,7 +12,8 @@ const GLOBAL_CATALOG: [u16; 2] = [3268, 3269];
 /// The address of a domain controller: `ldaps://host[:636]`, or `ldap://host[:389]` for StartTLS.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ServerUrl {
-    url: Url,
+    ldaps: bool,
+    tls_url: Url,
     host: String,
     port: u16,
 }
@@ -70,7 +71,14 @@ impl ServerUrl {
                 "leave out the port: a domain controller is written on 636 (ldaps) or 389 (ldap with StartTLS)",
             ));
         }
-        Ok(Self { url, host, port })
+        let tls_url = Url::parse(&format!("ldaps://{host}:{port}"))
+            .map_err(|error| wrong("is no URL", FORM).with_source(error))?;
+        Ok(Self {
+            ldaps: url.scheme() == "ldaps",
+            tls_url,
+            host,
+            port,
+        })
     }
 
     /// The host.
@@ -85,11 +93,12 @@ impl ServerUrl {
 
     /// Whether the connection begins with TLS.
     pub fn is_ldaps(&self) -> bool {
-        self.url.scheme() == "ldaps"
+        self.ldaps
     }
 
-    pub(crate) fn url(&self) -> &Url {
-        &self.url
+    /// The address of a connection that TLS begins on now, whatever was said before.
+    pub(crate) fn tls_url(&self) -> &Url {
+        &self.tls_url
     }
 }
 
@@ -103,8 +112,11 @@ impl FromStr for ServerUrl {
 
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let default_port = if self.is_ldaps() { 636 } else { 389 };
-        write!(f, "{}://{}", self.url.scheme(), self.host)?;
+        let (scheme, default_port) = match self.ldaps {
+            true => ("ldaps", 636),
+            false => ("ldap", 389),
+        };
+        write!(f, "{scheme}://{}", self.host)?;
         if self.port != default_port {
             write!(f, ":{}", self.port)?;
         }

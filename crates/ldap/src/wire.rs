@@ -37,6 +37,7 @@ use crate::entry::Entry;
 use crate::failure::{Failure, seconds, trimmed};
 use crate::options::{Auth, LdapOptions};
 use crate::server::ServerUrl;
+use crate::start_tls::start_tls;
 use crate::tls;
 
 /// The control of paged results ([RFC 2696]).
@@ -133,21 +134,25 @@ impl Connection {
                 .with_remedy("see whether the host name is right, the domain controller is up and a firewall lets this port through")
                 .with_source(error)
         };
-        let stream = TcpStream::connect((server.host(), server.port()))
+        let mut stream = TcpStream::connect((server.host(), server.port()))
             .await
             .map_err(unreachable)?;
         // Many small requests in a row: each goes out at once.
         stream.set_nodelay(true).map_err(unreachable)?;
+        if !server.is_ldaps() {
+            start_tls(&mut stream)
+                .await
+                .map_err(|failure| start_tls_error(server, failure))?;
+        }
         let settings = LdapConnSettings::new()
             .set_config(Arc::clone(tls))
-            .set_starttls(options.start_tls && !server.is_ldaps())
             .set_std_stream(StdStream::Tcp(stream.into_std().map_err(unreachable)?));
-        let connecting = LdapConnAsync::from_url_with_settings(settings, server.url());
+        let connecting = LdapConnAsync::from_url_with_settings(settings, server.tls_url());
         let (connection, ldap) = match AssertUnwindSafe(connecting).catch_unwind().await {
             Ok(Ok(pair)) => pair,
             Ok(Err(error)) => return Err(handshake_error(server, error)),
             Err(_) => {
-                return Err(Failure::Malformed("to StartTLS".to_owned()).into_error(doing()));
+                return Err(Failure::Malformed("to the handshake".to_owned()).into_error(doing()));
             }
         };
         let (ended, end) = watch::channel(None);
@@ -426,31 +431,23 @@ fn modification(modification: &Modification) -> Mod<&[u8]> {
     }
 }
 
+fn start_tls_error(server: &ServerUrl, failure: Failure) -> Error {
+    let doing = format!("connecting to {server}");
+    match failure {
+        Failure::Refused { .. } => failure
+            .into_error(format!("{doing}: StartTLS is refused"))
+            .with_remedy("see whether the domain controller has a certificate, or use ldaps://"),
+        failure => failure.into_error(doing).with_remedy(
+            "see whether this is a domain controller and whether this port is for LDAP",
+        ),
+    }
+}
+
 fn handshake_error(server: &ServerUrl, error: LdapError) -> Error {
     let doing = format!("connecting to {server}");
     let handshake = match error {
         LdapError::Io { source } => tls::explain_io(&source, server.host()),
         LdapError::Rustls { source } => tls::explain(&source, server.host()),
-        LdapError::LdapResult { result } => {
-            let failure = match check(result) {
-                Err(failure) => failure,
-                Ok(()) => Failure::Lost("during StartTLS".to_owned()),
-            };
-            return failure
-                .into_error(format!("{doing}: StartTLS is refused"))
-                .with_remedy(
-                    "see whether the domain controller has a certificate, or use ldaps://",
-                );
-        }
-        LdapError::ResultRecv { .. } | LdapError::OpSend { .. } => {
-            return Failure::Lost(
-                "the server ended it, or did not answer StartTLS as LDAP does".to_owned(),
-            )
-            .into_error(doing)
-            .with_remedy(
-                "see whether this is a domain controller and whether this port is for LDAP",
-            );
-        }
         other => {
             return Error::new(ErrorKind::Directory, format!("{doing}: {other}"))
                 .with_remedy("see whether this is a domain controller");

@@ -36,12 +36,25 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
             // Nothing is in a container that is not there; a domain controller would refuse to look.
             planner.end_directory(Completeness::Full);
         }
+        let mut directory_first = false;
         loop {
             control.check()?;
+            directory_first = !directory_first;
             let next = match (cloud.take(), directory.take()) {
                 (None, None) => return Ok(()),
                 (Some(left), None) => Either::Left(left.await),
                 (None, Some(right)) => Either::Right(right.await),
+                // Each side is looked at first in turn: one that always has a page ready would keep the other one waiting.
+                (Some(left), Some(right)) if directory_first => match select(right, left).await {
+                    Either::Left((done, rest)) => {
+                        cloud = Some(rest);
+                        Either::Right(done)
+                    }
+                    Either::Right((done, rest)) => {
+                        directory = Some(rest);
+                        Either::Left(done)
+                    }
+                },
                 (Some(left), Some(right)) => match select(left, right).await {
                     Either::Left((done, rest)) => {
                         directory = Some(rest);

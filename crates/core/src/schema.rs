@@ -11,6 +11,12 @@ use crate::rules::flow::{self, FlowFn};
 pub const DEVICE_CLASS: &str = "msDS-Device";
 /// LDAP name of the class of the container that holds registered devices.
 pub const CONTAINER_CLASS: &str = "msDS-DeviceContainer";
+/// LDAP name of the class of the forest's registration service, of which there is one (`[MS-DVRE]` 3.1.1).
+pub const REGISTRATION_SERVICE_CLASS: &str = "msDS-DeviceRegistrationService";
+/// Attribute of the registration service: DN of the container of the devices.
+pub const DEVICE_LOCATION: &str = "msDS-DeviceLocation";
+/// Attribute of the registration service: after how many days without use a device is deleted; 0 is never.
+pub const INACTIVITY_PERIOD: &str = "msDS-MaximumRegistrationInactivityPeriod";
 /// `objectVersion` of the schema head of Windows Server 2012 R2.
 pub const VERSION_2012_R2: u32 = 69;
 /// `objectVersion` of the schema head of Windows Server 2016.

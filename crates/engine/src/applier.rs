@@ -261,7 +261,7 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
                             verdict: Verdict::Retry,
                             already: false,
                             result: error.ldap_result().cloned(),
-                            message: chain(&error),
+                            message: error.chain(),
                         },
                         epoch,
                         unreachable: true,
@@ -329,7 +329,7 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
             let lost = match object {
                 Ok(object) if is_settled(&change, object.as_ref()) => continue,
                 Ok(_) => "done at a server that was lost, and not to be seen at the one in its place; it may still arrive from there".to_owned(),
-                Err(error) => format!("done at a server that was lost; {}", chain(&error)),
+                Err(error) => format!("done at a server that was lost; {}", error.chain()),
             };
             if let Some(outcome) = doubtful.get_mut(&number) {
                 report.take_back(&change, &lost);
@@ -464,16 +464,4 @@ fn record(number: u64, change: &Change, outcome: &Outcome, report: &mut Report) 
         verdict: outcome.verdict,
         message,
     }
-}
-
-/// An error with its causes, each once.
-fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

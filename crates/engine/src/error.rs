@@ -67,6 +67,18 @@ impl Error {
         self.0.kind
     }
 
+    /// The error with its causes, for a line of a log or a report: each once, from the outside in.
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = StdError::source(self);
+        while let Some(cause) = source {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        text
+    }
+
     /// What to do about it.
     pub fn remedy(&self) -> Option<&str> {
         self.0.remedy.as_deref()

@@ -68,6 +68,24 @@ pub struct DirectoryFacts {
     pub inactivity_days: Option<u32>,
 }
 
+impl DirectoryFacts {
+    /// The container of the devices: where the registration service says (`msDS-DeviceLocation`), which is what AD FS reads; else as
+    /// configured; else `CN=RegisteredDevices` under the base.
+    pub fn container(location: Option<Dn>, configured: Option<&Dn>, base: &Dn) -> Dn {
+        if let (Some(location), Some(configured)) = (&location, configured)
+            && location != configured
+        {
+            tracing::warn!(
+                %location, %configured,
+                "the registration service names another container than the configuration; it is the one AD FS reads"
+            );
+        }
+        location
+            .or_else(|| configured.cloned())
+            .unwrap_or_else(|| base.child("CN", "RegisteredDevices"))
+    }
+}
+
 /// Where devices are written.
 pub trait Directory: Send + Sync {
     /// A reading in progress.

@@ -4,7 +4,10 @@ use device_writeback_core::attributes::AttributeMask;
 use device_writeback_core::directory::OBJECT_GUID;
 use device_writeback_core::dn::Dn;
 use device_writeback_core::guid::ObjectGuid;
-use device_writeback_core::schema::{Attribute, CONTAINER_CLASS, DEVICE_CLASS};
+use device_writeback_core::schema::{
+    Attribute, CONTAINER_CLASS, DEVICE_CLASS, DEVICE_LOCATION, INACTIVITY_PERIOD,
+    REGISTRATION_SERVICE_CLASS,
+};
 use device_writeback_core::sid::Sid;
 use device_writeback_engine::error::{Error, ErrorKind};
 use device_writeback_engine::ports::DirectoryFacts;
@@ -17,9 +20,6 @@ use crate::root::RootDse;
 use crate::schema::ObjectClasses;
 use crate::wire::{Connection, Search};
 
-const SERVICE_CLASS: &str = "msDS-DeviceRegistrationService";
-const LOCATION: &str = "msDS-DeviceLocation";
-const INACTIVITY: &str = "msDS-MaximumRegistrationInactivityPeriod";
 const OBJECT_SID: &str = "objectSid";
 /// `systemFlags` of a crossRef that stands for a domain ([MS-ADTS] 6.1.1.2.1.1.5, FLAG_CR_NTDS_DOMAIN).
 const IS_DOMAIN: &str = "(&(objectClass=crossRef)(systemFlags:1.2.840.113556.1.4.803:=2))";
@@ -163,13 +163,13 @@ async fn service(
         .child("CN", "Services")
         .child("CN", "Device Registration Configuration")
         .to_string();
-    let filter = format!("(objectClass={SERVICE_CLASS})");
+    let filter = format!("(objectClass={REGISTRATION_SERVICE_CLASS})");
     let found = connection
         .search(Search {
             base: &above,
             scope: Scope::Subtree,
             filter: &filter,
-            attributes: &[LOCATION, INACTIVITY],
+            attributes: &[DEVICE_LOCATION, INACTIVITY_PERIOD],
         })
         .await;
     let entries = match found {
@@ -185,7 +185,7 @@ async fn service(
         return Err(Error::new(
             ErrorKind::Directory,
             format!(
-                "there are {} objects of class {SERVICE_CLASS}: \"{}\", \"{}\"",
+                "there are {} objects of class {REGISTRATION_SERVICE_CLASS}: \"{}\", \"{}\"",
                 entries.len(),
                 one.dn,
                 other.dn
@@ -208,28 +208,18 @@ async fn service(
         .with_remedy("correct the registration service; AD FS goes by it too")
     };
     let location = entry
-        .text(LOCATION)
-        .map(|text| Dn::parse(text).map_err(|_| refuse(LOCATION, text)))
+        .text(DEVICE_LOCATION)
+        .map(|text| Dn::parse(text).map_err(|_| refuse(DEVICE_LOCATION, text)))
         .transpose()?;
     let days = entry
-        .text(INACTIVITY)
-        .map(|text| text.parse().map_err(|_| refuse(INACTIVITY, text)))
+        .text(INACTIVITY_PERIOD)
+        .map(|text| text.parse().map_err(|_| refuse(INACTIVITY_PERIOD, text)))
         .transpose()?;
     Ok(Some((location, days)))
 }
 
 fn container(location: Option<Dn>, options: &LdapOptions, base: &Dn) -> Result<Dn, Error> {
-    if let (Some(location), Some(configured)) = (&location, &options.container)
-        && location != configured
-    {
-        tracing::warn!(
-            %location, %configured,
-            "the registration service names another container than the configuration; it is the one AD FS reads"
-        );
-    }
-    let container = location
-        .or_else(|| options.container.clone())
-        .unwrap_or_else(|| base.child("CN", "RegisteredDevices"));
+    let container = DirectoryFacts::container(location, options.container.as_ref(), base);
     if container.is_child_of(base) {
         return Ok(container);
     }

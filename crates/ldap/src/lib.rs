@@ -13,6 +13,7 @@ mod entry;
 mod failure;
 mod import;
 mod lookup;
+mod opening;
 mod options;
 mod pace;
 mod root;

@@ -116,11 +116,11 @@ impl Session {
             let pointless = error.kind() != ErrorKind::Directory;
             if !again || pointless || Instant::now() + pause > deadline {
                 if again {
-                    slot.given_up = Some(chain(&error));
+                    slot.given_up = Some(error.chain());
                 }
                 return Err(error);
             }
-            tracing::warn!(error = %chain(&error), seconds = pause.as_secs_f64(), "no server yet, trying again");
+            tracing::warn!(error = %error.chain(), seconds = pause.as_secs_f64(), "no server yet, trying again");
             tries += 1;
             time::sleep(pause).await;
         }
@@ -150,7 +150,7 @@ impl Session {
                 // A wrong password is wrong everywhere, and every try counts.
                 Err(error) if error.kind() != ErrorKind::Directory => return Err(error),
                 Err(error) => {
-                    tracing::info!(%server, error = %chain(&error), "this server cannot be used");
+                    tracing::info!(%server, error = %error.chain(), "this server cannot be used");
                     failures.push(error);
                 }
             }
@@ -158,7 +158,7 @@ impl Session {
         match failures.len() {
             0 | 1 => Err(failures.pop().unwrap_or_else(|| gone("no server is named"))),
             _ => {
-                let reasons: Vec<_> = failures.iter().map(chain).collect();
+                let reasons: Vec<_> = failures.iter().map(Error::chain).collect();
                 let remedy = failures
                     .first()
                     .and_then(Error::remedy)
@@ -248,16 +248,4 @@ fn gone(why: &str) -> Error {
 
 fn name(domain: Option<&Dn>) -> String {
     domain.map_or_else(|| "none".to_owned(), Dn::to_string)
-}
-
-/// An error with its causes.
-pub(crate) fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use device_writeback_core::dn::Dn;
 use device_writeback_core::ldif::LdifError;
 use device_writeback_core::rules::PrincipalFacts;
-use device_writeback_core::schema::CONTAINER_CLASS;
+use device_writeback_core::schema::{
+    CONTAINER_CLASS, DEVICE_LOCATION, INACTIVITY_PERIOD, REGISTRATION_SERVICE_CLASS,
+};
 use device_writeback_core::sid::Sid;
 use device_writeback_engine::error::{Error, ErrorKind};
 use device_writeback_engine::ports::DirectoryFacts;
@@ -17,9 +19,6 @@ use super::records::Records;
 use super::view::View;
 
 const DOMAIN_CLASS: &str = "domainDNS";
-const SERVICE_CLASS: &str = "msDS-DeviceRegistrationService";
-const LOCATION: &str = "msDS-DeviceLocation";
-const INACTIVITY: &str = "msDS-MaximumRegistrationInactivityPeriod";
 const OBJECT_SID: &str = "objectSid";
 
 /// The users of the forest.
@@ -134,12 +133,15 @@ impl Scan {
             }
         } else if entry.has_class(CONTAINER_CLASS) {
             self.containers.push(entry.dn.clone());
-        } else if entry.has_class(SERVICE_CLASS) {
-            let location = text(entry, LOCATION)?
-                .map(|text| Dn::parse(&text).map_err(|error| refuse(LOCATION, &error)))
+        } else if entry.has_class(REGISTRATION_SERVICE_CLASS) {
+            let location = text(entry, DEVICE_LOCATION)?
+                .map(|text| Dn::parse(&text).map_err(|error| refuse(DEVICE_LOCATION, &error)))
                 .transpose()?;
-            let inactivity_days = text(entry, INACTIVITY)?
-                .map(|text| text.parse().map_err(|error| refuse(INACTIVITY, &error)))
+            let inactivity_days = text(entry, INACTIVITY_PERIOD)?
+                .map(|text| {
+                    text.parse()
+                        .map_err(|error| refuse(INACTIVITY_PERIOD, &error))
+                })
                 .transpose()?;
             self.services.push(Service {
                 offset,
@@ -155,7 +157,7 @@ impl Scan {
             return Err(Error::new(
                 ErrorKind::Directory,
                 format!(
-                    "reading the directory file {}: there are {} objects of class {SERVICE_CLASS}, the first at lines {} and {}",
+                    "reading the directory file {}: there are {} objects of class {REGISTRATION_SERVICE_CLASS}, the first at lines {} and {}",
                     view.name(),
                     self.services.len(),
                     view.line(one.offset)?,
@@ -183,17 +185,8 @@ impl Scan {
         let location = service
             .as_ref()
             .and_then(|service| service.location.clone());
-        if let (Some(location), Some(configured)) = (&location, &options.container)
-            && location != configured
-        {
-            tracing::warn!(
-                %location, %configured,
-                "the registration service names another container than the configuration; it is the one AD FS reads"
-            );
-        }
-        let container = location
-            .or_else(|| options.container.clone())
-            .unwrap_or_else(|| options.base.child("CN", "RegisteredDevices"));
+        let container =
+            DirectoryFacts::container(location, options.container.as_ref(), &options.base);
         if !container.is_child_of(&options.base) {
             return Err(Error::new(
                 ErrorKind::Config,

@@ -155,8 +155,9 @@ fn tell(error: &Error, out: &mut dyn Write) -> io::Result<()> {
     for cause in causes(error) {
         writeln!(out, "  cause: {}", safe(&cause))?;
     }
-    if let Some(result) = error.ldap_result() {
-        writeln!(out, "  LDAP result: {}", safe(&result.to_string()))?;
+    let result = error.ldap_result().map(ToString::to_string);
+    if let Some(result) = result.filter(|result| !error.chain().contains(result)) {
+        writeln!(out, "  LDAP result: {}", safe(&result))?;
     }
     if let Some(id) = error.request_id() {
         writeln!(out, "  request-id: {}", safe(id))?;

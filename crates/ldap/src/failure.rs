@@ -116,6 +116,9 @@ fn remedy(code: ResultCode, referrals: &[String]) -> Option<String> {
         ResultCode::BUSY | ResultCode::UNAVAILABLE | ResultCode::TIME_LIMIT_EXCEEDED => {
             "the domain controller has too much to do; run again later, or cap directory.max_operations_per_second".to_owned()
         }
+        ResultCode::NO_SUCH_OBJECT => {
+            "see whether it exists, and whether the account may see it".to_owned()
+        }
         ResultCode::INSUFFICIENT_ACCESS_RIGHTS => {
             "give the account the right to do that".to_owned()
         }

@@ -7,6 +7,7 @@ use device_writeback_core::apply::Target;
 use device_writeback_core::apply::{
     Answer, Execution, Outcome, Progress, Request, Verdict, is_settled, operations,
 };
+use device_writeback_core::guid::DeviceId;
 use device_writeback_core::plan::{Action, ApprovedPlan, Change, Plan};
 use device_writeback_core::schema::Attribute;
 use futures_util::future::{Either, select};
@@ -35,16 +36,17 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
     /// [`Engine::verify`]'s, before anything is written. What makes the rest pointless: the state cannot be written, or the directory cannot make its writes last. The
     /// directory then holds what it held before, as far as it can.
     pub async fn apply(&self, plan: &ApprovedPlan, control: &Control) -> Result<Report, Error> {
-        self.verify(plan.plan()).await?;
+        let taken = self.verified(plan.plan()).await?;
         // What the source named alive is not in a plan; the rest of what its making has shown is.
         let learned = Learned::from_plan(plan.plan(), Vec::new());
-        self.carry_out(plan, learned, control).await
+        self.carry_out(plan, learned, &taken, control).await
     }
 
     pub(crate) async fn carry_out(
         &self,
         approved: &ApprovedPlan,
         mut learned: Learned,
+        taken: &BTreeSet<DeviceId>,
         control: &Control,
     ) -> Result<Report, Error> {
         let begun = Instant::now();
@@ -66,7 +68,7 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
             let number = self.state.begin_run(&start).await?;
             run = Some(number);
             outcomes = self
-                .carry_out_changes(approved, number, &mut learned, &mut report, control)
+                .carry_out_changes(approved, number, &mut learned, taken, &mut report, control)
                 .await?;
             self.directory.commit().await?;
             for chunk in outcomes.chunks(10_000) {
@@ -93,6 +95,7 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
         approved: &ApprovedPlan,
         run: u64,
         learned: &mut Learned,
+        taken: &BTreeSet<DeviceId>,
         report: &mut Report,
         control: &Control,
     ) -> Result<Vec<JournalOutcome>, Error> {
@@ -137,7 +140,15 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
                 }) = waiting.pop_front()
             {
                 busy.insert(name.clone());
-                flight.push(async move { (self.carry_out_change(number, change).await, name) });
+                let has_object =
+                    change.action == Action::Create && taken.contains(&change.device_id);
+                flight.push(async move {
+                    let carried_out = match has_object {
+                        true => CarriedOut::stale_create(number, change, self.directory.epoch()),
+                        false => self.carry_out_change(number, change).await,
+                    };
+                    (carried_out, name)
+                });
             }
             let next = match (journalling.take(), flight.is_empty()) {
                 (None, true) => break,
@@ -365,6 +376,26 @@ struct CarriedOut {
     outcome: Outcome,
     epoch: u64,
     unreachable: bool,
+}
+
+impl CarriedOut {
+    /// A create that is not begun: the device has an object of another name.
+    fn stale_create(number: u64, change: Change, epoch: u64) -> Self {
+        Self {
+            number,
+            change,
+            outcome: Outcome {
+                verdict: Verdict::Stale,
+                already: false,
+                result: None,
+                message:
+                    "an object of this device, of another name, has come since the plan was made"
+                        .to_owned(),
+            },
+            epoch,
+            unreachable: false,
+        }
+    }
 }
 
 /// One attempt at a change.

@@ -1,5 +1,9 @@
 //! A run from its beginning to its end: what it is about, its plan, its checks.
 
+use std::collections::BTreeSet;
+
+use device_writeback_core::directory::device_dn;
+use device_writeback_core::dn::Dn;
 use device_writeback_core::filetime::FileTime;
 use device_writeback_core::guid::{DeviceId, ObjectId, TenantId};
 use device_writeback_core::plan::{
@@ -190,7 +194,9 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
                 Ok(SyncEnd::Refused(Box::new(plan), refusal))
             }
             Ok(approved) => {
-                let report = self.carry_out(&approved, learned, control).await?;
+                let report = self
+                    .carry_out(&approved, learned, &BTreeSet::new(), control)
+                    .await?;
                 Ok(SyncEnd::Applied(Box::new(approved.into_plan()), report))
             }
         }
@@ -202,6 +208,11 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
     /// # Errors
     /// [`ErrorKind::Refused`] says what does not fit; [`ErrorKind::Directory`] when the container does not exist.
     pub async fn verify(&self, plan: &Plan) -> Result<(), Error> {
+        self.verified(plan).await.map(drop)
+    }
+
+    /// [`Engine::verify`]; gives the devices that the plan would create and that have an object of another name by now.
+    pub(crate) async fn verified(&self, plan: &Plan) -> Result<BTreeSet<DeviceId>, Error> {
         let facts = self.directory.facts().await?;
         has_container(&facts)?;
         let forest = self.forest(&facts);
@@ -227,7 +238,8 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
             VerifyError::Plan(error) => plan_error(error),
             other => Error::new(ErrorKind::Refused, other.to_string()),
         })?;
-        self.verify_retirements(plan).await
+        self.verify_retirements(plan).await?;
+        self.look_at_objects(plan, &facts.container).await
     }
 
     /// What a plan says about the directory and the past is as unsigned as the rest of it: the share of our objects is of the
@@ -256,24 +268,52 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
                 }
             }
         }
-        if plan.summary().retirements == 0 {
-            return Ok(());
+        Ok(())
+    }
+
+    /// Reads the container once: how many objects are ours, and whether a device that is to be created has one.
+    async fn look_at_objects(
+        &self,
+        plan: &Plan,
+        container: &Dn,
+    ) -> Result<BTreeSet<DeviceId>, Error> {
+        let mut created = BTreeSet::new();
+        for change in plan.changes() {
+            let change = change.map_err(plan_error)?;
+            if change.action == Action::Create {
+                created.insert(change.device_id);
+            }
+        }
+        let mut taken = BTreeSet::new();
+        if plan.summary().retirements == 0 && created.is_empty() {
+            return Ok(taken);
         }
         let mut import = self.directory.import().await?;
         let mut ours = 0_u64;
         while let Some(page) = import.next_page().await? {
-            ours += page.iter().filter(|object| object.is_marked()).count() as u64;
+            for object in page {
+                ours += u64::from(object.is_marked());
+                // Devices match by their id, never by name: an object elsewhere would get a twin.
+                if let Ok(device) = object.device_id()
+                    && created.contains(&device)
+                    && object.dn != device_dn(device, container)
+                {
+                    taken.insert(device);
+                }
+            }
         }
         // What an earlier try has deleted was there when the plan was made.
         let claimed = plan.summary().our_objects;
-        if claimed > ours.saturating_add(plan.count_of(Action::Delete)) {
+        if plan.summary().retirements > 0
+            && claimed > ours.saturating_add(plan.count_of(Action::Delete))
+        {
             return Err(Error::new(
                 ErrorKind::Refused,
                 format!("the plan is refused: it counts {claimed} objects of ours, the directory has {ours}"),
             )
             .with_remedy("make a new plan"));
         }
-        Ok(())
+        Ok(taken)
     }
 
     /// What happened before, as the limits see it.

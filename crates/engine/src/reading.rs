@@ -68,7 +68,13 @@ impl<S: CloudSource, D: Directory, T: StateStore> Engine<S, D, T> {
             };
             match next {
                 Either::Left((import, page)) => match page? {
-                    None => planner.end_cloud(import.completeness()),
+                    None => {
+                        let completeness = import.completeness();
+                        if let Completeness::Incomplete(what) = &completeness {
+                            tracing::warn!(%what, "the source was not read completely: absence proves nothing in this run");
+                        }
+                        planner.end_cloud(completeness);
+                    }
                     Some(page) => {
                         records += page.len() as u64;
                         self.look_up(planner, &page, &mut directory).await?;

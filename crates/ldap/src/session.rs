@@ -11,7 +11,7 @@ use rustls::ClientConfig;
 use tokio::sync::Mutex;
 use tokio::time::{self, Instant};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, seconds};
 use crate::options::LdapOptions;
 use crate::pace::backoff;
 use crate::root::RootDse;
@@ -108,7 +108,7 @@ impl Session {
         let deadline = Instant::now() + self.options.timeouts.reconnect;
         let mut tries = 0;
         loop {
-            let error = match self.try_servers(&mut slot).await {
+            let error = match self.try_servers_until(&mut slot, again, deadline).await {
                 Ok(opened) => return Ok(opened),
                 Err(error) => error,
             };
@@ -123,6 +123,30 @@ impl Session {
             tracing::warn!(error = %error.chain(), seconds = pause.as_secs_f64(), "no server yet, trying again");
             tries += 1;
             time::sleep(pause).await;
+        }
+    }
+
+    /// As [`Session::try_servers`]; a connection that is got back is waited for no longer than `deadline`, unless there is only this attempt.
+    async fn try_servers_until(
+        &self,
+        slot: &mut Slot,
+        again: bool,
+        deadline: Instant,
+    ) -> Result<(Arc<Connection>, Arc<RootDse>), Error> {
+        let patience = self.options.timeouts.reconnect;
+        if !again || patience.is_zero() {
+            return self.try_servers(slot).await;
+        }
+        match time::timeout_at(deadline, self.try_servers(slot)).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::new(
+                ErrorKind::Directory,
+                format!(
+                    "getting the connection back: no server answers within {}",
+                    seconds(patience)
+                ),
+            )
+            .with_remedy("see whether the domain controller is up and reachable")),
         }
     }
 

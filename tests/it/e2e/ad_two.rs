@@ -250,7 +250,7 @@ fn the_second_controller_is_used_and_conflict_objects_are_left_alone() {
     assert_eq!(conflicting.len(), 1, "{names:?}");
     assert!(names.contains(&dn(3)));
 
-    let before = pair.devices(Dc::One);
+    let before = content(pair.devices(Dc::One));
     // There is something to write on both, were they not in conflict; and something on another object.
     let changed = |number| device_with(number, json!({"displayName": "another name"}));
     pair.tell(&[device(1), changed(2), changed(3)]);
@@ -267,7 +267,7 @@ fn the_second_controller_is_used_and_conflict_objects_are_left_alone() {
     assert_eq!(changes[0]["dn"], dn(2), "{plan}");
 
     assert_eq!(pair.sync()["done"], 1);
-    let after = pair.devices(Dc::One);
+    let after = content(pair.devices(Dc::One));
     for name in [&dn(3), conflicting[0]] {
         assert_eq!(after[name], before[name], "{name}");
     }
@@ -279,5 +279,15 @@ fn the_second_controller_is_used_and_conflict_objects_are_left_alone() {
     ]);
     let said = pair.run(&["sync", "--format", "json"]).expect(0);
     assert_eq!(said.json()["outcome"], "nothing_to_do", "{}", said.out);
-    assert_eq!(pair.devices(Dc::One), after);
+    assert_eq!(content(pair.devices(Dc::One)), after);
+}
+
+/// Without what replication itself changes on a conflict object, now or a moment later.
+fn content<V>(
+    mut devices: BTreeMap<String, BTreeMap<String, V>>,
+) -> BTreeMap<String, BTreeMap<String, V>> {
+    for attributes in devices.values_mut() {
+        attributes.retain(|name, _| !matches!(name.as_str(), "uSNChanged" | "whenChanged"));
+    }
+    devices
 }

@@ -163,6 +163,29 @@ fn a_busy_server_is_asked_eight_times() {
     }
 }
 
+/// Devices match by their id, never by name: an object that somebody has made meanwhile under another name gets no twin.
+#[test]
+fn a_device_that_has_got_an_object_of_another_name_is_not_created() {
+    let lab = lab((1..=3).map(device));
+    let plan = approved(&lab.engine());
+    let memory = lab.directory.memory();
+    let other =
+        device_writeback_core::dn::Dn::parse("CN=by hand,CN=RegisteredDevices,DC=contoso,DC=com")
+            .unwrap();
+    memory.insert(
+        other,
+        [(
+            "msDS-DeviceID".to_owned(),
+            device_id(2).to_le_bytes().to_vec(),
+        )],
+    );
+    let report = apply(&lab.engine(), &plan);
+    assert_eq!((report.done, report.stale), (2, 1), "{report:?}");
+    assert_eq!(report.failures[0].device_id, device_id(2));
+    assert!(report.failures[0].message.contains("another name"));
+    assert!(lab.has(1) && !lab.has(2) && lab.has(3));
+}
+
 /// A directory that is gone for good is not asked for every single change that is left.
 #[test]
 fn the_rest_is_not_begun_when_the_directory_is_gone() {

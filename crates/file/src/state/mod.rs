@@ -62,6 +62,7 @@ impl FileState {
             .with_remedy("check the folder and its permissions, or set state.path")
             .with_source(error)
         })?;
+        refuse_foreign_writers(path)?;
         let mut builder = Database::builder();
         builder.set_cache_size(CACHE);
         let database = builder.create(path).map_err(|error| match error {
@@ -434,6 +435,32 @@ fn begun(transaction: &redb::WriteTransaction, run: u64) -> Result<FileTime, red
 
 fn number(bytes: &[u8]) -> Option<u64> {
     bytes.try_into().ok().map(u64::from_le_bytes)
+}
+
+/// Who can write the state decides what is known, and with that what may be deleted.
+#[cfg(unix)]
+fn refuse_foreign_writers(path: &Path) -> Result<(), Error> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
+    if mode & 0o022 == 0 {
+        return Ok(());
+    }
+    let name = path.display();
+    Err(Error::new(
+        ErrorKind::Config,
+        format!(
+            "the state file {name} can be written by others (mode {:03o})",
+            mode & 0o777
+        ),
+    )
+    .with_remedy(format!(
+        "run chmod 600 {name} if it is still yours alone, or move it away: losing it costs a full run and never a delete"
+    )))
+}
+
+#[cfg(not(unix))]
+fn refuse_foreign_writers(_path: &Path) -> Result<(), Error> {
+    Ok(())
 }
 
 /// Makes the folder and the file, so that neither is ever readable by others.

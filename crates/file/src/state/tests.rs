@@ -341,3 +341,21 @@ fn a_permission_is_good_once() {
     assert!(block_on(state.use_override([1; 32], time(NOW))).unwrap());
     assert!(!block_on(state.use_override([2; 32], time(NOW))).unwrap());
 }
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_others_can_write_is_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    drop(FileState::open(&path, tenant(1)).unwrap());
+    for (mode, refused) in [(0o666, true), (0o620, true), (0o644, false), (0o600, false)] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let opened = FileState::open(&path, tenant(1));
+        assert_eq!(opened.is_err(), refused, "{mode:o}");
+        if let Err(error) = opened {
+            assert_eq!(error.kind(), ErrorKind::Config);
+            assert!(error.remedy().unwrap().contains("chmod 600"));
+        }
+    }
+}

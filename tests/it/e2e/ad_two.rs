@@ -283,9 +283,7 @@ fn the_second_controller_is_used_and_conflict_objects_are_left_alone() {
 }
 
 /// Without what replication itself changes on a conflict object, now or a moment later.
-fn content<V>(
-    mut devices: BTreeMap<String, BTreeMap<String, V>>,
-) -> BTreeMap<String, BTreeMap<String, V>> {
+fn content(mut devices: Objects) -> Objects {
     for attributes in devices.values_mut() {
         attributes.retain(|name, _| !matches!(name.as_str(), "uSNChanged" | "whenChanged"));
     }

@@ -15,6 +15,7 @@ use crate::failure::{Failure, seconds};
 use crate::options::LdapOptions;
 use crate::pace::backoff;
 use crate::root::RootDse;
+use crate::server::ServerUrl;
 use crate::tls;
 use crate::wire::Connection;
 
@@ -105,10 +106,13 @@ impl Session {
         }
         slot.current = None;
         let again = slot.identity.is_some();
-        let deadline = Instant::now() + self.options.timeouts.reconnect;
+        let patience = self.options.timeouts.reconnect;
+        let deadline = Instant::now() + patience;
+        // All attempts together have that long; one alone has the time that connecting takes.
+        let until = (again && !patience.is_zero()).then_some(deadline);
         let mut tries = 0;
         loop {
-            let error = match self.try_servers_until(&mut slot, again, deadline).await {
+            let error = match self.try_servers(&mut slot, until).await {
                 Ok(opened) => return Ok(opened),
                 Err(error) => error,
             };
@@ -126,32 +130,13 @@ impl Session {
         }
     }
 
-    /// As [`Session::try_servers`]; a connection that is got back is waited for no longer than `deadline`, unless there is only this attempt.
-    async fn try_servers_until(
+    /// Asks each server once, the one that was used last first. Until the deadline each has an equal part of the time that is left: one
+    /// that does not answer leaves some for the next.
+    async fn try_servers(
         &self,
         slot: &mut Slot,
-        again: bool,
-        deadline: Instant,
+        deadline: Option<Instant>,
     ) -> Result<(Arc<Connection>, Arc<RootDse>), Error> {
-        let patience = self.options.timeouts.reconnect;
-        if !again || patience.is_zero() {
-            return self.try_servers(slot).await;
-        }
-        match time::timeout_at(deadline, self.try_servers(slot)).await {
-            Ok(result) => result,
-            Err(_) => Err(Error::new(
-                ErrorKind::Directory,
-                format!(
-                    "getting the connection back: no server answers within {}",
-                    seconds(patience)
-                ),
-            )
-            .with_remedy("see whether the domain controller is up and reachable")),
-        }
-    }
-
-    /// Asks each server once, the one that was used last first.
-    async fn try_servers(&self, slot: &mut Slot) -> Result<(Arc<Connection>, Arc<RootDse>), Error> {
         let servers = &self.options.servers;
         let mut failures = Vec::new();
         for offset in 0..servers.len() {
@@ -159,12 +144,13 @@ impl Session {
             let Some(server) = servers.get(index) else {
                 continue;
             };
-            let opened = async {
-                let connection = Connection::open(server, &self.options, &self.tls).await?;
-                let root = RootDse::read(&connection).await?;
-                Ok::<_, Error>((Arc::new(connection), Arc::new(root)))
-            };
-            match opened.await {
+            let mut limit = self.options.timeouts.connect;
+            if let Some(deadline) = deadline {
+                let left = deadline.saturating_duration_since(Instant::now());
+                let servers = u32::try_from(servers.len() - offset).unwrap_or(u32::MAX);
+                limit = limit.min(left / servers);
+            }
+            match self.open(server, limit).await {
                 Ok(opened) => {
                     self.moved_to(slot, index, &opened.1)?;
                     tracing::debug!(%server, identity = opened.1.identity, "connected");
@@ -198,6 +184,28 @@ impl Session {
                 .with_remedy(remedy))
             }
         }
+    }
+
+    /// Connects to that server within `limit`, and asks it who it is.
+    async fn open(
+        &self,
+        server: &ServerUrl,
+        limit: Duration,
+    ) -> Result<(Arc<Connection>, Arc<RootDse>), Error> {
+        let opening = async {
+            let connection = Connection::open(server, &self.options, &self.tls).await?;
+            let root = RootDse::read(&connection).await?;
+            Ok((Arc::new(connection), Arc::new(root)))
+        };
+        time::timeout(limit, opening).await.unwrap_or_else(|_| {
+            Err(Error::new(
+                ErrorKind::Directory,
+                format!("connecting to {server}: no answer in {}", seconds(limit)),
+            )
+            .with_remedy(
+                "see whether the domain controller is up and a firewall lets this port through",
+            ))
+        })
     }
 
     /// Notes which server it is now, and that it is one of the same domain.

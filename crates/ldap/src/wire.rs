@@ -35,7 +35,7 @@ use tokio::task::AbortHandle;
 use tokio::time;
 
 use crate::entry::Entry;
-use crate::failure::{Failure, seconds, trimmed};
+use crate::failure::{Failure, trimmed};
 use crate::opening::{bind_error, handshake_error, start_tls_error};
 use crate::options::{Auth, LdapOptions};
 use crate::server::ServerUrl;
@@ -88,7 +88,7 @@ impl Drop for Connection {
 }
 
 impl Connection {
-    /// Connects, secures and binds.
+    /// Connects, secures and binds, in whatever time that takes.
     ///
     /// # Errors
     /// [`ErrorKind::Auth`] when the account is refused: asking other servers would only lock it. [`ErrorKind::Config`] when
@@ -113,27 +113,6 @@ impl Connection {
             )
             .with_remedy("give directory.bind_dn, and a password in the file or variable that the configuration names"));
         }
-        let timeout = options.timeouts.connect;
-        let opening = Self::open_unbounded(server, options, tls, name, password.reveal());
-        match time::timeout(timeout, opening).await {
-            Ok(result) => result,
-            Err(_) => Err(Error::new(
-                ErrorKind::Directory,
-                format!("connecting to {server}: no answer in {}", seconds(timeout)),
-            )
-            .with_remedy(
-                "see whether the domain controller is up and a firewall lets this port through",
-            )),
-        }
-    }
-
-    async fn open_unbounded(
-        server: &ServerUrl,
-        options: &LdapOptions,
-        tls: &Arc<ClientConfig>,
-        name: &str,
-        password: &str,
-    ) -> Result<Self, Error> {
         let doing = || format!("connecting to {server}");
         let unreachable = |error: io::Error| {
             Error::new(ErrorKind::Directory, doing())
@@ -193,7 +172,7 @@ impl Connection {
         };
         let mut ldap = connection.ldap.clone();
         let bound = connection
-            .guarded(async move { ldap.simple_bind(name, password).await })
+            .guarded(async move { ldap.simple_bind(name, password.reveal()).await })
             .await
             .and_then(check);
         match bound {

@@ -1,5 +1,7 @@
 //! Which server it is: read-only, of another domain, another one than before.
 
+use std::time::Duration;
+
 use device_writeback::core::dn::Dn;
 use device_writeback::engine::ErrorKind;
 use device_writeback::engine::ports::Directory as _;
@@ -107,6 +109,22 @@ async fn servers_of_different_domains_are_not_mixed() {
     assert!(soon(directory.write(&delete(1))).await.is_err());
     assert_eq!((count(&one), count(&two)), (3, 3));
     assert!(writes(&two).is_empty());
+}
+
+/// The first server has fallen silent, and connecting to it alone would take longer than a run waits for all of them.
+#[tokio::test]
+async fn a_silent_server_leaves_time_for_the_next_one() {
+    let (one, two) = (start(Options::default()), second());
+    let mut options = options(&[&one, &two]);
+    options.timeouts.connect = Duration::from_secs(60);
+    options.timeouts.reconnect = Duration::from_secs(4);
+    let directory = LdapDirectory::open(options).unwrap();
+    soon(directory.facts()).await.unwrap();
+    one.fault(ConnectionRule::always(Fault::BlackHole));
+    cut(&one);
+    soon(directory.read(&target(1))).await.unwrap();
+    assert_eq!(directory.epoch(), 1);
+    assert_eq!(two.stats().connections_open, 1);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 //! one value of two attributes; a delete.
 
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use device_writeback_core::directory::OBJECT_GUID;
@@ -292,6 +293,21 @@ pub fn line(
          \"seconds\":{seconds:.6},\"bytes\":{bytes},\"cpu_seconds\":{cpu}}}",
         job.name()
     )
+}
+
+/// Prints what a program came to, its line or what went wrong, and gives the exit code.
+#[allow(
+    clippy::print_stdout,
+    reason = "the figures are what these programs are for"
+)]
+#[must_use]
+pub fn ended(came_to: Result<String, String>) -> ExitCode {
+    let code = match came_to {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    };
+    println!("{}", came_to.unwrap_or_else(|message| message));
+    code
 }
 
 /// Processor time of this process so far, where `/proc` tells it (proc_pid_stat(5): `utime` and `stime`, in hundredths).

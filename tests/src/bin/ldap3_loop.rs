@@ -1,10 +1,6 @@
 //! The bare `ldap3` crate for `cargo xtask bench ldap`: N tasks share one connection over TLS and take the next request
 //! each; reading is a paged search whose entries are decoded as the crate does it.
 #![allow(
-    clippy::print_stdout,
-    reason = "the figures are what this program is for"
-)]
-#![allow(
     clippy::disallowed_methods,
     reason = "the bare crate is what is measured; results are looked at here"
 )]
@@ -17,7 +13,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use device_writeback_tests::ldap_bench::{
-    Arguments, DEVICE_FILTER, Device, Job, PAGE, line, read_attributes, tls,
+    Arguments, DEVICE_FILTER, Device, Job, PAGE, ended, line, read_attributes, tls,
 };
 use ldap3::adapters::{Adapter, EntriesOnly, PagedResults};
 use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, Mod, Scope, SearchEntry};
@@ -33,16 +29,7 @@ enum Request {
 }
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(line) => {
-            println!("{line}");
-            ExitCode::SUCCESS
-        }
-        Err(message) => {
-            println!("{message}");
-            ExitCode::FAILURE
-        }
-    }
+    ended(run())
 }
 
 fn run() -> Result<String, String> {

@@ -1,9 +1,5 @@
 //! Our own adapter for `cargo xtask bench ldap`: the directory port over LDAP, kept as full as its window allows, without
 //! the rest of the product around it. Against a domain controller it tells what share of the work is the client's.
-#![allow(
-    clippy::print_stdout,
-    reason = "the figures are what this program is for"
-)]
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -14,20 +10,11 @@ use device_writeback_core::plan::Octets;
 use device_writeback_engine::error::Error;
 use device_writeback_engine::ports::{Directory as _, DirectoryImport as _};
 use device_writeback_ldap::{Auth, LdapDirectory, LdapOptions, Password, Roots, ServerUrl};
-use device_writeback_tests::ldap_bench::{Arguments, Device, Job, Swap, line};
+use device_writeback_tests::ldap_bench::{Arguments, Device, Job, Swap, ended, line};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(line) => {
-            println!("{line}");
-            ExitCode::SUCCESS
-        }
-        Err(message) => {
-            println!("{message}");
-            ExitCode::FAILURE
-        }
-    }
+    ended(run())
 }
 
 fn run() -> Result<String, String> {

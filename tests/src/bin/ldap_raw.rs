@@ -1,9 +1,5 @@
 //! The ceiling for `cargo xtask bench ldap`: every request is encoded before the clock starts; then bytes are written
 //! and answers counted on one connection over TLS. What this reaches is the server's merit alone.
-#![allow(
-    clippy::print_stdout,
-    reason = "the figures are what this program is for"
-)]
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -11,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use device_writeback_tests::ldap_bench::{Arguments, Device, Job, line, tls};
+use device_writeback_tests::ldap_bench::{Arguments, Device, Job, ended, line, tls};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
 
@@ -34,16 +30,7 @@ const MODIFY_DELETE: u8 = 1;
 type Stream = StreamOwned<ClientConnection, TcpStream>;
 
 fn main() -> ExitCode {
-    match Arguments::of_process().and_then(|arguments| run(&arguments)) {
-        Ok(line) => {
-            println!("{line}");
-            ExitCode::SUCCESS
-        }
-        Err(message) => {
-            println!("{message}");
-            ExitCode::FAILURE
-        }
-    }
+    ended(Arguments::of_process().and_then(|arguments| run(&arguments)))
 }
 
 fn run(arguments: &Arguments) -> Result<String, String> {
